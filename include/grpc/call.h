@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_CALL_H
+#define GRPC_CALL_H
+
+/* One unary call on the server, and the answer to it.
+ *
+ * A call belongs to its connection, which belongs to one loop; a handler sees it
+ * only inside its callback. Work that takes longer keeps the call's id, a number:
+ * when the answer is ready the call is looked up again, and is gone when the client
+ * cancelled, its deadline passed or the connection died. Thread: the call's loop. */
+
+#include "base/str.h"
+#include "grpc/status.h"
+
+struct grpc_call;
+struct grpc_server;
+struct loop;
+
+/* Names a call for as long as the server lives; never reused. */
+struct grpc_call_id {
+    uint32_t loop;   /* index of the loop */
+    uint32_t slot;
+    uint64_t serial;
+};
+
+/* One metadata entry. Names are lower case. The value of a name that ends in "-bin"
+ * is the decoded bytes, on the way in and on the way out. */
+struct grpc_metadata {
+    struct str name;
+    struct str value;
+};
+
+struct grpc_call_id grpc_call_id(const struct grpc_call *call);
+struct loop *grpc_call_loop(const struct grpc_call *call);
+
+/* The request, all borrowed for the callback: the path, the metadata in the order it
+ * came (without pseudo-headers and without what the transport itself reads: content-type,
+ * te, grpc-*), the message (empty until serve is called) and the peer ("127.0.0.1:4711",
+ * "unix"). */
+struct str grpc_call_path(const struct grpc_call *call);
+size_t grpc_call_metadata(const struct grpc_call *call, const struct grpc_metadata **out);
+/* The first value of name; false when there is none. */
+bool grpc_call_metadata_get(const struct grpc_call *call, const char *name, struct str *out);
+struct str grpc_call_message(const struct grpc_call *call);
+const char *grpc_call_peer(const struct grpc_call *call);
+/* Did the message come compressed? */
+bool grpc_call_message_was_compressed(const struct grpc_call *call);
+
+/* When the client stops waiting, on the clock of the server's options (mono_ms);
+ * INT64_MAX: never. */
+int64_t grpc_call_deadline_ms(const struct grpc_call *call);
+
+enum grpc_compress {
+    GRPC_COMPRESS_AUTO,   /* gzip when the client takes it and it is worth it */
+    GRPC_COMPRESS_NEVER,
+    GRPC_COMPRESS_ALWAYS, /* gzip when the client takes it */
+};
+
+/* An answer. Everything is copied by grpc_reply. */
+struct grpc_answer {
+    enum grpc_status status;
+    struct str status_message; /* UTF-8; percent-encoded on the wire */
+    struct str status_details; /* a serialized google.rpc.Status; empty: none */
+    struct str message;        /* the response; sent when status is GRPC_OK */
+    enum grpc_compress compress;
+    const struct grpc_metadata *initial; /* beside the response headers */
+    size_t n_initial;
+    const struct grpc_metadata *trailing;
+    size_t n_trailing;
+};
+
+/* The call with this id, or NULL when it is gone. Thread: the loop of id. */
+struct grpc_call *grpc_call_find(struct grpc_server *server, struct grpc_call_id id);
+
+/* Answers the call; it is over after that and must not be touched. May be called
+ * inside admit and serve. The bytes leave at the end of the loop's turn, together
+ * with those of other calls. */
+void grpc_reply(struct grpc_call *call, const struct grpc_answer *answer);
+
+/* grpc_reply with a status and a text and nothing else. */
+void grpc_reply_status(struct grpc_call *call, enum grpc_status status, const char *message);
+
+#endif

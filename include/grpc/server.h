@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_SERVER_H
+#define GRPC_SERVER_H
+
+/* A gRPC server over HTTP/2 (h2c) for unary calls, on the given loops. It knows
+ * transport and framing, nothing of the service it carries: the service is a table
+ * of methods.
+ *
+ * Every loop has its own listening socket (SO_REUSEPORT) and owns what it accepts.
+ * A call goes: headers complete -> admit -> message complete -> serve -> grpc_reply,
+ * at once or later. What the transport itself finds wrong it answers itself
+ * (unknown path, content type, sizes, compression, cardinality, deadline). */
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct clock;
+struct grpc_call;
+struct grpc_server;
+struct loop;
+
+struct grpc_method {
+    const char *path; /* "/package.Service/Method" */
+
+    /* The headers are complete; the message is not there yet. May reply, and then
+     * serve is not called. NULL: nothing to check. Thread: the call's loop. */
+    void (*admit)(struct grpc_call *call, const struct grpc_method *method);
+
+    /* The one message is complete. Replies now, or keeps the id and replies later.
+     * Thread: the call's loop. */
+    void (*serve)(struct grpc_call *call, const struct grpc_method *method);
+
+    const void *ctx; /* the service's own */
+};
+
+struct grpc_limits {
+    size_t message_bytes;   /* one received message, also after decompression */
+    size_t metadata_bytes;  /* all names and values, 32 more for each entry */
+    uint32_t streams;       /* concurrent calls on one connection */
+    uint32_t connections;   /* open connections on one loop; more are closed at once */
+    size_t output_bytes;    /* waiting for a slow peer before reading from it stops */
+};
+#define GRPC_LIMITS_DEFAULT                                                                        \
+    ((struct grpc_limits){.message_bytes = 64 * 1024,                                              \
+                          .metadata_bytes = 8 * 1024,                                              \
+                          .streams = 100,                                                          \
+                          .connections = 10000,                                                    \
+                          .output_bytes = 256 * 1024})
+
+struct grpc_server_options {
+    struct loop *const *loops; /* borrowed, running or not yet */
+    size_t n_loops;
+    const struct grpc_method *methods; /* borrowed; paths differ */
+    size_t n_methods;
+    struct grpc_limits limits;
+    struct clock *clock; /* for deadlines */
+};
+
+/* Thread: startup, all of these. */
+struct grpc_server *grpc_server_new(const struct grpc_server_options *opt);
+
+#define GRPC_ADDRESS_MAX 160
+
+/* Listens on "host:port", "[v6]:port" or "unix:PATH" (a stale socket file is replaced,
+ * one that answers is ERR_EXISTS); port 0 picks one. bound_out is the address as it is,
+ * in the same form. ERR_INVALID for an address that is none, ERR_UNAVAILABLE when it
+ * cannot be bound. Accepting begins at once where the loops run. */
+MUST_CHECK enum err grpc_server_listen(struct grpc_server *s, const char *address,
+                                       char bound_out[static GRPC_ADDRESS_MAX],
+                                       struct err_text *why);
+
+/* Is this an address that only this machine reaches: a loopback address or a Unix
+ * socket? False for what is no address. */
+bool grpc_address_is_local(const char *address);
+
+/* Stops gracefully (RFC 9113 section 6.8): no new connections, GOAWAY with the highest
+ * id and a PING on each, the real GOAWAY after its answer or a second, and each
+ * connection closes when its calls have been answered. Returns when all are closed,
+ * or after timeout_ms with ERR_TIMEOUT, and then the rest are cut. */
+MUST_CHECK enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms);
+
+/* Closes what is open and frees. The loops must run, or never have run. Fine with NULL. */
+void grpc_server_free(struct grpc_server *s);
+
+/* Open connections at this moment. Thread: any. */
+size_t grpc_server_connections(const struct grpc_server *s);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum err err_set(struct err_text *why, enum err e, const char *reason, const char *fmt, ...)
+{
+    if (why == NULL)
+        return e;
+    why->reason = reason;
+    why->field = NULL;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why->text, sizeof why->text, fmt, args);
+    va_end(args);
+    return e;
+}
+
+const char *err_name(enum err e)
+{
+    switch (e) {
+    case ERR_OK:
+        return "ok";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_NOT_FOUND:
+        return "not found";
+    case ERR_EXISTS:
+        return "exists";
+    case ERR_CONFLICT:
+        return "conflict";
+    case ERR_PRECONDITION:
+        return "precondition";
+    case ERR_DENIED:
+        return "denied";
+    case ERR_LIMIT:
+        return "limit";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_UNAVAILABLE:
+        return "unavailable";
+    case ERR_CORRUPT:
+        return "corrupt";
+    case ERR_INTERNAL:
+        return "internal";
+    }
+    return "unknown";
+}
