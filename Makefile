@@ -15,7 +15,7 @@ VERSION := 0.1.0
 Q := $(if $(V),,@)
 
 OPT := $(if $(SAN),-O1 -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all,-O2 -D_FORTIFY_SOURCE=2)
-WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla \
+WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla -Walloca \
         -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings -Wpointer-arith -Wswitch-enum -Wno-missing-field-initializers
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -ftrivial-auto-var-init=zero
 CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(HARDEN) -pthread -MMD -MP -D_GNU_SOURCE -DTWOSTEP_VERSION='"$(VERSION)"'

@@ -6,7 +6,6 @@
  * header into every file of ours, after the system's headers are known, so that
  * using one of these names does not compile. */
 
-#include <alloca.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,5 @@
 #pragma GCC poison strtok gmtime localtime ctime asctime
 /* Leaks where secrets differ: use secret_equal for secrets, str_equal for the rest. */
 #pragma GCC poison memcmp bcmp
-/* May outlive its frame's bounds. */
-#pragma GCC poison alloca
 
 #endif

@@ -9,7 +9,7 @@
  * never an error: a wrong code is an answer, a store that is down is an error.
  * Thread: any. */
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum err {

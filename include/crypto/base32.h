@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 /* Characters for n bytes, without padding and without NUL. */
-#define BASE32_LEN(n) (((n) * 8 + 4) / 5)
+#define BASE32_LEN(n) (((n)*8 + 4) / 5)
 
 /* out holds BASE32_LEN(n) + 1 bytes; it is terminated. */
 void base32_encode(char *out, const uint8_t *bytes, size_t n);

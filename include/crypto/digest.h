@@ -15,7 +15,7 @@ struct secret;
 void digest_parts(uint8_t out[static DIGEST_LEN], const struct str *parts, size_t n);
 
 /* With a key of SEAL_KEY_LEN bytes. */
-void digest_keyed(uint8_t out[static DIGEST_LEN], const struct secret *key,
-                  const struct str *parts, size_t n);
+void digest_keyed(uint8_t out[static DIGEST_LEN], const struct secret *key, const struct str *parts,
+                  size_t n);
 
 #endif

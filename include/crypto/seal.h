@@ -13,7 +13,7 @@
 
 struct secret;
 
-#define SEAL_KEY_LEN 32
+#define SEAL_KEY_LEN  32
 #define SEAL_OVERHEAD (1 + 24 + 16)
 
 /* The bytes that a sealed value is bound to: what it is, whose, which version.
@@ -34,7 +34,6 @@ void seal_close(uint8_t *out, const struct secret *key, const struct seal_bindin
 /* Opens into *plain. ERR_CORRUPT when key, binding or bytes do not belong together;
  * plain is then empty. */
 MUST_CHECK enum err seal_open(struct secret *plain, const struct secret *key,
-                              const struct seal_binding *binding, const uint8_t *sealed,
-                              size_t n);
+                              const struct seal_binding *binding, const uint8_t *sealed, size_t n);
 
 #endif

@@ -18,7 +18,7 @@ struct loop;
 
 /* Names a call for as long as the server lives; never reused. */
 struct grpc_call_id {
-    uint32_t loop;   /* index of the loop */
+    uint32_t loop; /* index of the loop */
     uint32_t slot;
     uint64_t serial;
 };
@@ -51,7 +51,7 @@ bool grpc_call_message_was_compressed(const struct grpc_call *call);
 int64_t grpc_call_deadline_ms(const struct grpc_call *call);
 
 enum grpc_compress {
-    GRPC_COMPRESS_AUTO,   /* gzip when the client takes it and it is worth it */
+    GRPC_COMPRESS_AUTO, /* gzip when the client takes it and it is worth it */
     GRPC_COMPRESS_NEVER,
     GRPC_COMPRESS_ALWAYS, /* gzip when the client takes it */
 };

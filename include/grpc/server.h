@@ -34,11 +34,11 @@ struct grpc_method {
 };
 
 struct grpc_limits {
-    size_t message_bytes;   /* one received message, also after decompression */
-    size_t metadata_bytes;  /* all names and values, 32 more for each entry */
-    uint32_t streams;       /* concurrent calls on one connection */
-    uint32_t connections;   /* open connections on one loop; more are closed at once */
-    size_t output_bytes;    /* waiting for a slow peer before reading from it stops */
+    size_t message_bytes;  /* one received message, also after decompression */
+    size_t metadata_bytes; /* all names and values, 32 more for each entry */
+    uint32_t streams;      /* concurrent calls on one connection */
+    uint32_t connections;  /* open connections on one loop; more are closed at once */
+    size_t output_bytes;   /* waiting for a slow peer before reading from it stops */
 };
 #define GRPC_LIMITS_DEFAULT                                                                        \
     ((struct grpc_limits){.message_bytes = 64 * 1024,                                              \

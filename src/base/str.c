@@ -20,8 +20,7 @@ bool str_equal(struct str a, struct str b)
 
 bool str_has_prefix(struct str s, struct str prefix)
 {
-    return s.len >= prefix.len &&
-           str_equal((struct str){.p = s.p, .len = prefix.len}, prefix);
+    return s.len >= prefix.len && str_equal((struct str){.p = s.p, .len = prefix.len}, prefix);
 }
 
 /* Decodes the character at s[i]; returns its length in bytes, 0 when malformed. */
