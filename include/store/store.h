@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+/* What every store can do: the atoms of the domain's decisions, not rows. Each
+ * operation takes the tenant first, and each that decides does it in one atomic step.
+ * A store sees sealed bytes only, never a key.
+ *
+ * Work is done in batches of jobs. What a job did counts when job_end was told to keep
+ * it and batch_commit returned ERR_OK: then it is durable. A store that cannot group
+ * work commits each job in job_end and has an empty batch_commit.
+ *
+ * Failures are ERR_UNAVAILABLE (down, disk full: nothing of the batch counts), ERR_CORRUPT
+ * (stored data makes no sense) and what an operation names. After any failure the job must
+ * end with keep = false.
+ *
+ * Thread: the worker that opened it; a store belongs to one worker. */
+
+#include "base/err.h"
+#include "store/types.h"
+
+struct store;
+
+/* An attempt that is about to be made. */
+struct charge {
+    int64_t now_ms;
+    const struct lockout_rule *lockout;
+    /* The secret that the code is for: NULL the user's own, else the one with this id,
+     * pending or already confirmed. */
+    const struct enrollment_id *enrollment;
+    uint32_t code_digits;               /* of the code; 0: not a code of digits */
+    const struct request_mark *request; /* NULL: not retry-safe */
+    struct answer if_wrong;        /* recorded for the request unless accept or settle follows */
+    struct answer if_locked;       /* the same for the other ends; the store */
+    struct answer if_not_enrolled; /* fills in retry_after_ms of if_locked */
+    struct answer if_no_enrollment;
+};
+
+enum charge_result {
+    CHARGE_LOCKED = 0,    /* not counted: no code is looked at for retry_after_ms */
+    CHARGE_READY,         /* counted; factor and last_step are filled in */
+    CHARGE_REPEATED,      /* not counted: this request was answered with `first` */
+    CHARGE_REUSED,        /* not counted: the request id came before with other fields */
+    CHARGE_NOT_ENROLLED,  /* not counted: the user has no confirmed secret */
+    CHARGE_NO_ENROLLMENT, /* not counted: unknown, replaced or expired enrolment */
+    CHARGE_WRONG_LENGTH,  /* not counted: the secret's codes have another length */
+    CHARGE_TOO_MANY,      /* not counted: REQUEST_MEMORY_MAX request ids are remembered */
+};
+
+struct charged {
+    enum charge_result result;
+    struct factor factor;
+    int64_t last_step;      /* the newest step accepted of this secret; -1: none */
+    int64_t retry_after_ms; /* CHARGE_LOCKED; 0 with for_good */
+    bool for_good;
+    struct answer first;
+};
+
+/* A right code: its step, and what its request is answered. */
+struct acceptance {
+    struct enrollment_id enrollment; /* of the factor that was charged */
+    int64_t step;
+    int64_t now_ms;
+    const struct request_mark *request;
+    struct answer answer;
+};
+
+struct store_ops {
+    const char *name;
+
+    /* Frees; what was not committed is gone. Fine on a broken store. */
+    void (*close)(struct store *s);
+
+    MUST_CHECK enum err (*batch_begin)(struct store *s, struct err_text *why);
+    void (*job_begin)(struct store *s);
+    /* With keep = false everything since job_begin is undone. */
+    MUST_CHECK enum err (*job_end)(struct store *s, bool keep, struct err_text *why);
+    /* On failure everything since batch_begin is undone. */
+    MUST_CHECK enum err (*batch_commit)(struct store *s, struct err_text *why);
+
+    /* ERR_NOT_FOUND: the tenant has none. */
+    MUST_CHECK enum err (*policy_get)(struct store *s, struct tenant_id t, struct policy *out,
+                                      struct err_text *why);
+    /* Replaces the policy of revision p->revision - 1 (0: there must be none);
+     * ERR_CONFLICT when it has another. */
+    MUST_CHECK enum err (*policy_put)(struct store *s, struct tenant_id t, const struct policy *p,
+                                      struct err_text *why);
+
+    /* The tenant's data key with this id; id 0: the newest. ERR_NOT_FOUND. */
+    MUST_CHECK enum err (*data_key_get)(struct store *s, struct tenant_id t, uint32_t id,
+                                        struct data_key *out, struct err_text *why);
+    /* ERR_EXISTS when there is one with this id. */
+    MUST_CHECK enum err (*data_key_add)(struct store *s, struct tenant_id t,
+                                        const struct data_key *key, struct err_text *why);
+
+    /* Fills *out for an unknown user, too: not enrolled, next_generation 1. */
+    MUST_CHECK enum err (*user_get)(struct store *s, struct tenant_id t, struct user_id u,
+                                    int64_t now_ms, const struct lockout_rule *lockout,
+                                    struct user_state *out, struct err_text *why);
+
+    /* Makes f the user's pending secret in place of an earlier pending one. ERR_EXISTS
+     * when the user is enrolled, ERR_CONFLICT when f->generation is not the next. */
+    MUST_CHECK enum err (*pending_put)(struct store *s, struct tenant_id t, struct user_id u,
+                                       const struct factor *f, struct err_text *why);
+
+    /* Checks in this order: the request id, the lock, that the secret is there and has
+     * not expired, the code's length; then counts the attempt and reads the factor, in
+     * one atomic step. Any end but CHARGE_WRONG_LENGTH, CHARGE_REUSED and CHARGE_TOO_MANY
+     * is remembered as the answer to c->request. */
+    MUST_CHECK enum err (*charge)(struct store *s, struct tenant_id t, struct user_id u,
+                                  const struct charge *c, struct charged *out,
+                                  struct err_text *why);
+
+    /* If a->step is newer than the secret's last one: it becomes the last, failures
+     * become 0, a pending secret becomes the user's own (in place of an older one), the
+     * request's answer becomes a->answer, and *won is true. Else nothing changes and
+     * *won is false. One atomic step. */
+    MUST_CHECK enum err (*accept)(struct store *s, struct tenant_id t, struct user_id u,
+                                  const struct acceptance *a, bool *won, struct err_text *why);
+
+    /* Changes the remembered answer of a request that charge has counted. */
+    MUST_CHECK enum err (*settle)(struct store *s, struct tenant_id t, struct user_id u,
+                                  const struct request_mark *r, const struct answer *a,
+                                  struct err_text *why);
+
+    /* For an answer that needs no charge: remembers it unless the request was answered
+     * before, and then out->result is CHARGE_REPEATED, CHARGE_REUSED or CHARGE_TOO_MANY,
+     * with out->first; else CHARGE_READY. */
+    MUST_CHECK enum err (*remember)(struct store *s, struct tenant_id t, struct user_id u,
+                                    const struct request_mark *r, const struct answer *a,
+                                    struct charged *out, struct err_text *why);
+
+    /* The newest record's seq and hash; seq 0 and a zero hash when there is none. */
+    MUST_CHECK enum err (*audit_head)(struct store *s, int64_t *seq, uint8_t hash[AUDIT_HASH_LEN],
+                                      struct err_text *why);
+    /* The record after the head. */
+    MUST_CHECK enum err (*audit_append)(struct store *s, const struct audit_record *r,
+                                        struct err_text *why);
+
+    /* Deletes up to `limit` things that have expired by now_ms; *n_out is how many.
+     * Nothing that has expired is ever used, swept or not. */
+    MUST_CHECK enum err (*sweep)(struct store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,
+                                 struct err_text *why);
+};
+
+/* A back end's struct begins with this. Call as s->ops->charge(s, …). */
+struct store {
+    const struct store_ops *ops;
+};
+
+#endif
