@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DOMAIN_DOMAIN_H
+#define DOMAIN_DOMAIN_H
+
+/* The decisions of two-step verification: synchronous, straight down, on one worker.
+ *
+ * A struct domain is what the decisions stand on: the store, the keys, the clock, the
+ * rule of the lockout. It belongs to one worker, as its store does. The decisions are in
+ * login.h, enroll.h, verify.h and policy.h.
+ *
+ * Work goes in batches of jobs: begin, then job_begin, one decision, job_end for each,
+ * then commit. An answer may leave the process after commit returned ERR_OK, and not
+ * before; the audit records of a batch are part of it. Thread: the worker. */
+
+#include "base/err.h"
+#include "base/str.h"
+#include "store/types.h"
+
+struct clock;
+struct domain;
+struct keyring;
+struct store;
+
+struct domain_options {
+    struct store *store;           /* borrowed */
+    const struct keyring *keyring; /* borrowed */
+    struct clock *clock;           /* borrowed */
+    struct lockout_rule lockout;
+};
+
+/* Opens what the service itself needs in the store: its own data key, which is made when
+ * there is none, and the head of the audit chain. ERR_DENIED: the keyring does not fit
+ * this store. Thread: startup, before the worker runs. */
+MUST_CHECK enum err domain_new(struct domain **out, const struct domain_options *opt,
+                               struct err_text *why);
+void domain_free(struct domain *d);
+
+MUST_CHECK enum err domain_batch_begin(struct domain *d, struct err_text *why);
+void domain_job_begin(struct domain *d);
+/* result is what the job's decision returned: on any but ERR_OK nothing of it stays. */
+MUST_CHECK enum err domain_job_end(struct domain *d, enum err result, struct err_text *why);
+MUST_CHECK enum err domain_batch_commit(struct domain *d, struct err_text *why);
+
+/* Deletes some of what has expired: one job's worth. */
+MUST_CHECK enum err domain_sweep(struct domain *d, struct err_text *why);
+
+/* Who asks: for the audit log, and to choose the channel. All borrowed for the call. */
+struct actor {
+    struct str caller;         /* the caller's name */
+    struct str client_address; /* of the end user; may be empty */
+    struct str on_behalf_of;   /* the person behind an administrative call; may be empty */
+};
+
+enum channel { CHANNEL_WEB = 1, CHANNEL_MOBILE = 2 };
+
+/* Why no code is asked. The numbers are those of the API. */
+enum login_reason {
+    LOGIN_REASON_NONE = 0,
+    LOGIN_REASON_POLICY_OFF = 1,
+    LOGIN_REASON_CHANNEL_OFF = 2,
+    LOGIN_REASON_SUSPENDED = 3,
+};
+
+#endif
