@@ -17,7 +17,11 @@
 /* No error report: use strtoll with its end pointer. */
 #pragma GCC poison atoi atol atoll atof
 /* Not random: use random_bytes. */
-#pragma GCC poison rand srand random srandom drand48
+#pragma GCC poison srand srandom drand48
+/* Headers of libraries have parameters and members of these two names, so only a
+ * call is an error. */
+int rand(void) __attribute__((error("not random: use random_bytes")));
+long random(void) __attribute__((error("not random: use random_bytes")));
 /* Hidden state: use strtok_r and gmtime_r. */
 #pragma GCC poison strtok gmtime localtime ctime asctime
 /* Leaks where secrets differ: use secret_equal for secrets, str_equal for the rest. */
