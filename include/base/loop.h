@@ -44,6 +44,10 @@ void loop_post(struct loop *loop, struct loop_task *task);
  * Thread: any. */
 void loop_post_all(struct loop *loop, struct queue_list *tasks);
 
+/* Runs run(ctx) on the loop's thread and returns when it has; on the caller's when the
+ * loop's thread does not run. Thread: startup, or the loop itself. */
+void loop_call(struct loop *loop, void (*run)(void *ctx), void *ctx);
+
 /* A hook runs at the end of a turn of the loop: after everything that was ready
  * has been handled. It gathers a turn's work into one write or one hand-over. */
 struct loop_hook {

@@ -171,6 +171,43 @@ void loop_post(struct loop *loop, struct loop_task *task)
     loop_post_all(loop, &one);
 }
 
+struct call {
+    struct loop_task task; /* first */
+    void (*run)(void *ctx);
+    void *ctx;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool done; /* guarded by lock */
+};
+
+static void run_call(struct loop_task *task)
+{
+    struct call *call = (struct call *)task;
+    call->run(call->ctx);
+    pthread_mutex_lock(&call->lock);
+    call->done = true;
+    pthread_cond_signal(&call->over);
+    pthread_mutex_unlock(&call->lock);
+}
+
+void loop_call(struct loop *loop, void (*run)(void *ctx), void *ctx)
+{
+    if (!loop->started || pthread_equal(pthread_self(), loop->thread)) {
+        run(ctx);
+        return;
+    }
+    struct call call = {.task.run = run_call, .run = run, .ctx = ctx};
+    pthread_mutex_init(&call.lock, NULL);
+    pthread_cond_init(&call.over, NULL);
+    loop_post(loop, &call.task);
+    pthread_mutex_lock(&call.lock);
+    while (!call.done)
+        pthread_cond_wait(&call.over, &call.lock);
+    pthread_mutex_unlock(&call.lock);
+    pthread_cond_destroy(&call.over);
+    pthread_mutex_destroy(&call.lock);
+}
+
 void loop_arm(struct loop *loop, struct loop_hook *hook)
 {
     if (hook->armed)
