@@ -133,7 +133,8 @@ struct store_ops {
     /* The newest record's seq and hash; seq 0 and a zero hash when there is none. */
     MUST_CHECK enum err (*audit_head)(struct store *s, int64_t *seq, uint8_t hash[AUDIT_HASH_LEN],
                                       struct err_text *why);
-    /* The record after the head. */
+    /* The record after the head (else ERR_CONFLICT). Between batch_begin and batch_commit,
+     * outside of jobs. */
     MUST_CHECK enum err (*audit_append)(struct store *s, const struct audit_record *r,
                                         struct err_text *why);
 
