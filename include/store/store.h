@@ -75,6 +75,8 @@ struct store_ops {
     void (*job_begin)(struct store *s);
     /* With keep = false everything since job_begin is undone. */
     MUST_CHECK enum err (*job_end)(struct store *s, bool keep, struct err_text *why);
+    /* Instead of batch_commit: everything since batch_begin is undone. */
+    void (*batch_abandon)(struct store *s);
     /* On failure everything since batch_begin is undone. */
     MUST_CHECK enum err (*batch_commit)(struct store *s, struct err_text *why);
 
