@@ -40,6 +40,10 @@ struct err_text {
 enum err err_set(struct err_text *why, enum err e, const char *reason, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
+/* err_set with ERR_INVALID for a field of the input. */
+enum err err_invalid(struct err_text *why, const char *reason, const char *field, const char *fmt,
+                     ...) PRINTF_LIKE(4, 5);
+
 /* The name of e, for logs: "unavailable". Never NULL. */
 const char *err_name(enum err e);
 

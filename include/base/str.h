@@ -22,6 +22,9 @@ struct str str_from(const char *c_string);
 bool str_equal(struct str a, struct str b);
 bool str_has_prefix(struct str s, struct str prefix);
 
+/* Spreads strings over the slots of a table (FNV-1a); decides nothing. */
+uint32_t str_hash(struct str s);
+
 /* Is s well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most
  * U+10FFFF)? NUL is well-formed; see str_is_plain. */
 bool str_is_utf8(struct str s);

@@ -4,17 +4,35 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum err err_set(struct err_text *why, enum err e, const char *reason, const char *fmt, ...)
+static void fill(struct err_text *why, const char *reason, const char *field, const char *fmt,
+                 va_list args) PRINTF_LIKE(4, 0);
+static void fill(struct err_text *why, const char *reason, const char *field, const char *fmt,
+                 va_list args)
 {
     if (why == NULL)
-        return e;
+        return;
     why->reason = reason;
-    why->field = NULL;
+    why->field = field;
+    vsnprintf(why->text, sizeof why->text, fmt, args);
+}
+
+enum err err_set(struct err_text *why, enum err e, const char *reason, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    vsnprintf(why->text, sizeof why->text, fmt, args);
+    fill(why, reason, NULL, fmt, args);
     va_end(args);
     return e;
+}
+
+enum err err_invalid(struct err_text *why, const char *reason, const char *field, const char *fmt,
+                     ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fill(why, reason, field, fmt, args);
+    va_end(args);
+    return ERR_INVALID;
 }
 
 const char *err_name(enum err e)

@@ -23,6 +23,14 @@ bool str_has_prefix(struct str s, struct str prefix)
     return s.len >= prefix.len && str_equal((struct str){.p = s.p, .len = prefix.len}, prefix);
 }
 
+uint32_t str_hash(struct str s)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (uint8_t)s.p[i]) * 16777619u;
+    return hash;
+}
+
 /* Decodes the character at s[i]; returns its length in bytes, 0 when malformed. */
 static size_t utf8_at(struct str s, size_t i, uint32_t *code_out)
 {

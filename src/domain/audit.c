@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+#include "audit.h"
+
+#include "base/json.h"
+#include "crypto/digest.h"
+#include "domain_internal.h"
+#include "store/store.h"
+
+#include <string.h>
+
+/* A record in audit.pending: this, then the tenant, then the body. */
+struct frame {
+    int64_t time_ms;
+    size_t tenant_len;
+    size_t body_len;
+};
+
+enum err audit_open(struct domain *d, struct err_text *why)
+{
+    struct audit_head *head = &d->audit.committed;
+    TRY(d->opt.store->ops->audit_head(d->opt.store, &head->seq, head->hash, why));
+    d->audit.appended = *head;
+    return ERR_OK;
+}
+
+void audit_release(struct domain *d)
+{
+    buf_release(&d->audit.pending);
+}
+
+static void append_optional(struct buf *out, const char *key, struct str value)
+{
+    if (value.len > 0)
+        json_str(out, key, value);
+}
+
+static void append_body(struct buf *out, const struct audit_event *e, int64_t now_ms)
+{
+    json_begin(out);
+    json_time(out, "time", now_ms);
+    json_str(out, "action", str_from(e->action));
+    json_str(out, "tenant", e->tenant.s);
+    append_optional(out, "user", e->user.s);
+    json_str(out, "caller", e->actor->caller);
+    append_optional(out, "on_behalf_of", e->actor->on_behalf_of);
+    append_optional(out, "client_address", e->actor->client_address);
+    if (e->outcome != NULL)
+        json_str(out, "outcome", str_from(e->outcome));
+    append_optional(out, "reason", e->reason);
+    if (e->number != 0)
+        json_int(out, "number", e->number);
+    append_optional(out, "change", e->change);
+    if (e->request_id != NULL) {
+        char hex[2 * REQUEST_ID_LEN + 1];
+        str_hex_encode(hex, e->request_id, REQUEST_ID_LEN);
+        json_str(out, "request_id", str_from(hex));
+    }
+    if (e->repeated)
+        json_bool(out, "repeated", true);
+    json_end(out);
+}
+
+void audit_note(struct domain *d, const struct audit_event *e, int64_t now_ms)
+{
+    struct buf *pending = &d->audit.pending;
+    size_t at = pending->len;
+    struct frame frame = {.time_ms = now_ms, .tenant_len = e->tenant.s.len};
+    buf_append(pending, &frame, sizeof frame);
+    buf_append_str(pending, e->tenant.s);
+    size_t body_at = pending->len;
+    append_body(pending, e, now_ms);
+    frame.body_len = pending->len - body_at;
+    memcpy(pending->data + at, &frame, sizeof frame);
+}
+
+void audit_job_end(struct domain *d, bool keep)
+{
+    if (!keep)
+        d->audit.pending.len = d->audit.job_start;
+    d->audit.job_start = d->audit.pending.len;
+}
+
+static void chain(uint8_t out[AUDIT_HASH_LEN], const struct audit_head *before, int64_t seq,
+                  struct str body)
+{
+    uint8_t seq_bytes[8];
+    for (int i = 0; i < 8; i++)
+        seq_bytes[i] = (uint8_t)((uint64_t)seq >> (56 - 8 * i));
+    struct str parts[] = {{(const char *)before->hash, AUDIT_HASH_LEN},
+                          {(const char *)seq_bytes, sizeof seq_bytes},
+                          body};
+    digest_parts(out, parts, 3);
+}
+
+enum err audit_append_batch(struct domain *d, struct err_text *why)
+{
+    struct audit_head *head = &d->audit.appended;
+    const char *p = (const char *)d->audit.pending.data;
+    for (size_t at = 0; at < d->audit.pending.len;) {
+        struct frame frame;
+        memcpy(&frame, p + at, sizeof frame);
+        at += sizeof frame;
+        struct audit_record r = {.seq = head->seq + 1,
+                                 .time_ms = frame.time_ms,
+                                 .tenant = {{p + at, frame.tenant_len}},
+                                 .body = {p + at + frame.tenant_len, frame.body_len}};
+        at += frame.tenant_len + frame.body_len;
+        chain(r.hash, head, r.seq, r.body);
+        TRY(d->opt.store->ops->audit_append(d->opt.store, &r, why));
+        head->seq = r.seq;
+        memcpy(head->hash, r.hash, AUDIT_HASH_LEN);
+    }
+    return ERR_OK;
+}
+
+void audit_batch_end(struct domain *d, bool committed)
+{
+    if (committed)
+        d->audit.committed = d->audit.appended;
+    else
+        d->audit.appended = d->audit.committed;
+    buf_clear(&d->audit.pending);
+    d->audit.job_start = 0;
+}

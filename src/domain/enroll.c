@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+#include "domain/enroll.h"
+
+#include "audit.h"
+#include "base/clock.h"
+#include "crypto/random.h"
+#include "crypto/secret.h"
+#include "crypto/totp.h"
+#include "domain/policy.h"
+#include "domain_internal.h"
+#include "factor.h"
+#include "store/store.h"
+
+#include <string.h>
+
+static const char HINT_HASH[] =
+    "Google Authenticator and Microsoft Authenticator may ignore this secret's hash and show codes "
+    "that are wrong; FreeOTP and Aegis show right ones.";
+static const char HINT_FORM[] =
+    "Google Authenticator and Microsoft Authenticator may ignore this secret's number of digits or "
+    "its period and show codes that are wrong; FreeOTP and Aegis show right ones.";
+
+void enroll_answer_release(struct enroll_answer *out)
+{
+    qr_image_release(&out->image);
+    secret_wipe(out, sizeof *out);
+}
+
+static enum err check_allowed(struct domain *d, const struct enroll_request *req, int64_t now,
+                              const struct policy *policy, struct user_state *state,
+                              struct err_text *why)
+{
+    enum login_reason reason;
+    if (!policy_asks(policy, req->channel, now, &reason))
+        return err_set(why, ERR_PRECONDITION, "POLICY_OFF",
+                       "two-step verification is not asked of this user now");
+    TRY(d->opt.store->ops->user_get(d->opt.store, req->tenant, req->user, now, &d->opt.lockout,
+                                    state, why));
+    if (state->enrolled)
+        return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
+    return ERR_OK;
+}
+
+/* The account's name for the app: as given, or the user's id with dashes for colons. */
+static struct str account_of(const struct enroll_request *req, char room[static ID_MAX])
+{
+    if (req->account_name.len > 0)
+        return req->account_name;
+    memcpy(room, req->user.s.p, req->user.s.len);
+    for (size_t i = 0; i < req->user.s.len; i++)
+        if (room[i] == ':')
+            room[i] = '-';
+    return (struct str){.p = room, .len = req->user.s.len};
+}
+
+/* Everything that shows the secret. */
+static enum err show(struct domain *d, const struct enroll_request *req,
+                     const struct policy *policy, struct enroll_answer *out, struct err_text *why)
+{
+    char room[ID_MAX];
+    struct key_uri uri = {.issuer = str_from(policy->issuer),
+                          .account = account_of(req, room),
+                          .secret = d->scratch,
+                          .hash = (enum totp_hash)policy->algorithm,
+                          .digits = policy->digits,
+                          .period = policy->period};
+    TRY(key_uri_write(out->uri, &uri, why));
+    base32_encode(out->secret_base32, d->scratch->bytes, d->scratch->len);
+    if (req->draw)
+        TRY(qr_draw(&out->image, out->uri, req->format, why));
+    if (policy->algorithm != TOTP_SHA1)
+        out->hints[out->n_hints++] = HINT_HASH;
+    if (policy->digits != 6 || policy->period != 30)
+        out->hints[out->n_hints++] = HINT_FORM;
+    return ERR_OK;
+}
+
+/* The secret, made and sealed, as the user's pending factor. */
+static enum err keep(struct domain *d, const struct enroll_request *req,
+                     const struct policy *policy, uint32_t generation, int64_t now,
+                     struct enroll_answer *out, struct err_text *why)
+{
+    struct factor f = {.generation = generation,
+                       .algorithm = policy->algorithm,
+                       .digits = policy->digits,
+                       .period = policy->period,
+                       .create_ms = now,
+                       .expire_ms = now + (int64_t)policy->enrollment_lifetime * 1000};
+    random_bytes(f.enrollment.bytes, ENROLLMENT_ID_LEN);
+    TRY(factor_seal(d, req->tenant, req->user, &f, d->scratch, why));
+    TRY(d->opt.store->ops->pending_put(d->opt.store, req->tenant, req->user, &f, why));
+    out->enrollment = f.enrollment;
+    out->expire_ms = f.expire_ms;
+    return ERR_OK;
+}
+
+enum err enroll_user(struct domain *d, const struct enroll_request *req, struct enroll_answer *out,
+                     struct err_text *why)
+{
+    *out = (struct enroll_answer){0};
+    if (!req->password_verified)
+        return err_set(why, ERR_PRECONDITION, "PASSWORD_NOT_VERIFIED",
+                       "the caller has not verified the user's password");
+    int64_t now = clock_wall_ms(d->opt.clock);
+    struct policy policy;
+    struct user_state state;
+    TRY(policy_load(d, req->tenant, &policy, why));
+    TRY(check_allowed(d, req, now, &policy, &state, why));
+
+    secret_random(d->scratch, totp_secret_len((enum totp_hash)policy.algorithm));
+    enum err e = show(d, req, &policy, out, why);
+    if (e == ERR_OK)
+        e = keep(d, req, &policy, state.next_generation, now, out, why);
+    secret_set(d->scratch, NULL, 0);
+    if (e != ERR_OK) {
+        enroll_answer_release(out);
+        return e;
+    }
+    struct audit_event event = {.action = "enroll",
+                                .tenant = req->tenant,
+                                .user = req->user,
+                                .actor = &req->actor,
+                                .outcome = "pending",
+                                .number = state.next_generation};
+    audit_note(d, &event, now);
+    return ERR_OK;
+}

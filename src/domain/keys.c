@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+#include "keys.h"
+
+#include "base/mem.h"
+#include "crypto/keyring.h"
+#include "crypto/seal.h"
+#include "crypto/secret.h"
+#include "domain_internal.h"
+#include "store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* As in the policy cache: a tenant has one place, and the last one there stays. Opened keys sit in
+ * locked memory, which is scarce, so there are not more. */
+#define KEYS_SLOTS 256
+
+struct slot {
+    uint32_t id;     /* 0: empty */
+    uint32_t newest; /* is this the newest one? */
+    size_t tenant_len;
+    char tenant[ID_MAX];
+    struct secret *key;
+};
+
+struct keys {
+    struct slot slots[KEYS_SLOTS];
+};
+
+struct keys *keys_new(void)
+{
+    return mem_zalloc(1, sizeof(struct keys));
+}
+
+void keys_forget(struct keys *k)
+{
+    for (size_t i = 0; i < KEYS_SLOTS; i++) {
+        secret_free(k->slots[i].key);
+        k->slots[i] = (struct slot){0};
+    }
+}
+
+void keys_free(struct keys *k)
+{
+    if (k == NULL)
+        return;
+    keys_forget(k);
+    free(k);
+}
+
+static struct slot *slot_of(struct keys *k, struct tenant_id t)
+{
+    return &k->slots[str_hash(t.s) % KEYS_SLOTS];
+}
+
+static bool slot_holds(const struct slot *s, struct tenant_id t, uint32_t id)
+{
+    return s->id != 0 && (id == s->id || (id == 0 && s->newest)) &&
+           str_equal((struct str){.p = s->tenant, .len = s->tenant_len}, t.s);
+}
+
+static struct seal_binding binding_of(struct tenant_id t, const struct data_key *key)
+{
+    return (struct seal_binding){
+        .purpose = "data-key", .tenant = t.s, .generation = key->id, .key_id = key->kek_id};
+}
+
+static enum err open_into(struct slot *s, const struct domain *d, struct tenant_id t,
+                          const struct data_key *key, struct err_text *why)
+{
+    const struct secret *kek = keyring_key(d->opt.keyring, key->kek_id);
+    if (kek == NULL)
+        return err_set(why, ERR_DENIED, "KEYRING_LACKS_KEY",
+                       "the keyring has no key %u, which sealed a data key of this store",
+                       (unsigned)key->kek_id);
+    if (s->key == NULL)
+        s->key = secret_new();
+    struct seal_binding binding = binding_of(t, key);
+    s->id = 0;
+    if (seal_open(s->key, kek, &binding, key->sealed, key->sealed_len) != ERR_OK)
+        return err_set(why, ERR_DENIED, "KEYRING_DOES_NOT_FIT",
+                       "key %u of the keyring does not open a data key of this store",
+                       (unsigned)key->kek_id);
+    s->id = key->id;
+    s->tenant_len = t.s.len;
+    memcpy(s->tenant, t.s.p, t.s.len);
+    return ERR_OK;
+}
+
+enum err keys_get(struct domain *d, struct tenant_id t, uint32_t id, uint32_t *id_out,
+                  const struct secret **out, struct err_text *why)
+{
+    struct slot *s = slot_of(d->keys, t);
+    if (!slot_holds(s, t, id)) {
+        struct data_key key;
+        TRY(d->opt.store->ops->data_key_get(d->opt.store, t, id, &key, why));
+        TRY(open_into(s, d, t, &key, why));
+        s->newest = id == 0;
+    }
+    *id_out = s->id;
+    *out = s->key;
+    return ERR_OK;
+}
+
+static enum err make_first(struct domain *d, struct tenant_id t, struct err_text *why)
+{
+    struct data_key key = {.id = 1, .kek_id = keyring_active(d->opt.keyring)};
+    struct secret *fresh = secret_new();
+    secret_random(fresh, SEAL_KEY_LEN);
+    struct seal_binding binding = binding_of(t, &key);
+    seal_close(key.sealed, keyring_key(d->opt.keyring, key.kek_id), &binding, fresh);
+    key.sealed_len = SEAL_KEY_LEN + SEAL_OVERHEAD;
+    secret_free(fresh);
+    d->caches_touched = true;
+    return d->opt.store->ops->data_key_add(d->opt.store, t, &key, why);
+}
+
+enum err keys_get_or_make(struct domain *d, struct tenant_id t, uint32_t *id_out,
+                          const struct secret **out, struct err_text *why)
+{
+    enum err e = keys_get(d, t, 0, id_out, out, why);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = make_first(d, t, why);
+    if (e != ERR_OK && e != ERR_EXISTS) /* exists: another instance was quicker */
+        return e;
+    return keys_get(d, t, 0, id_out, out, why);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DOMAIN_KEYS_H
+#define DOMAIN_KEYS_H
+
+/* The tenants' data keys, opened with the keyring and kept for a while. Thread: worker. */
+
+#include "base/err.h"
+#include "store/types.h"
+
+struct domain;
+struct keys;
+struct secret;
+
+/* The empty tenant: the service's own data key. */
+#define KEYS_SERVICE ((struct tenant_id){STR("")})
+
+struct keys *keys_new(void);
+void keys_free(struct keys *k);
+
+/* Forgets what is kept: the store may say otherwise now. */
+void keys_forget(struct keys *k);
+
+/* The data key `id`, or the newest with id 0, borrowed until the next call; *id_out is its id.
+ * ERR_NOT_FOUND: there is none; ERR_DENIED: the keyring lacks the key that sealed it, or has
+ * another under its id. */
+MUST_CHECK enum err keys_get(struct domain *d, struct tenant_id t, uint32_t id, uint32_t *id_out,
+                             const struct secret **out, struct err_text *why);
+
+/* As keys_get with id 0, but makes the first one where there is none. */
+MUST_CHECK enum err keys_get_or_make(struct domain *d, struct tenant_id t, uint32_t *id_out,
+                                     const struct secret **out, struct err_text *why);
+
+#endif

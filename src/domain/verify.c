@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: ISC */
+#include "domain/verify.h"
+
+#include "audit.h"
+#include "base/clock.h"
+#include "crypto/digest.h"
+#include "domain/policy.h"
+#include "domain_internal.h"
+#include "factor.h"
+#include "keys.h"
+#include "store/store.h"
+
+#include <string.h>
+
+/* One call of verify_code, while it lasts. */
+struct attempt {
+    struct domain *d;
+    const struct verify_request *req;
+    int64_t now;
+    uint32_t window;
+    struct request_mark mark;
+    const struct request_mark *request; /* &mark, or NULL without a request id */
+    struct err_text *why;
+};
+
+const char *verify_outcome_name(enum verify_outcome o)
+{
+    switch (o) {
+    case VERIFY_REFUSED:
+        return "refused";
+    case VERIFY_ACCEPTED:
+        return "accepted";
+    case VERIFY_WRONG_CODE:
+        return "wrong_code";
+    case VERIFY_REPLAYED_CODE:
+        return "replayed_code";
+    case VERIFY_LOCKED:
+        return "locked";
+    case VERIFY_NOT_ENROLLED:
+        return "not_enrolled";
+    case VERIFY_NOT_REQUIRED:
+        return "not_required";
+    case VERIFY_ENROLLMENT_EXPIRED:
+        return "enrollment_expired";
+    }
+    return "unknown";
+}
+
+/* Marks the request with a keyed hash of what it asks, so that the same id with another code
+ * is noticed, and a copy of the database does not tell which codes were tried. */
+static enum err mark_request(struct attempt *a)
+{
+    const struct verify_request *req = a->req;
+    if (req->request_id == NULL)
+        return ERR_OK;
+    const struct secret *key;
+    uint32_t key_id;
+    TRY(keys_get(a->d, KEYS_SERVICE, 0, &key_id, &key, a->why));
+    struct str parts[] = {
+        {req->channel == CHANNEL_WEB ? "web" : "mobile", req->channel == CHANNEL_WEB ? 3 : 6},
+        req->code,
+        req->recovery_code,
+        {req->enrollment != NULL ? (const char *)req->enrollment->bytes : "",
+         req->enrollment != NULL ? ENROLLMENT_ID_LEN : 0},
+        req->actor.client_address,
+    };
+    uint8_t digest[DIGEST_LEN];
+    digest_keyed(digest, key, parts, sizeof parts / sizeof parts[0]);
+    memcpy(a->mark.id, req->request_id, REQUEST_ID_LEN);
+    memcpy(a->mark.fingerprint, digest, REQUEST_FINGERPRINT_LEN);
+    a->request = &a->mark;
+    return ERR_OK;
+}
+
+static struct answer answer_of(const struct attempt *a, enum verify_outcome outcome)
+{
+    return (struct answer){.outcome = (uint8_t)outcome, .time_ms = a->now};
+}
+
+/* Counts the attempt before anything is known of the code. */
+static enum err charge(const struct attempt *a, struct charged *out)
+{
+    const struct verify_request *req = a->req;
+    struct charge c = {
+        .now_ms = a->now,
+        .lockout = &a->d->opt.lockout,
+        .enrollment = req->enrollment,
+        .code_digits = (uint32_t)req->code.len,
+        .request = a->request,
+        .if_wrong = answer_of(a, VERIFY_WRONG_CODE),
+        .if_locked = answer_of(a, VERIFY_LOCKED),
+        .if_not_enrolled = answer_of(a, VERIFY_NOT_ENROLLED),
+        .if_no_enrollment = answer_of(a, VERIFY_ENROLLMENT_EXPIRED),
+    };
+    return a->d->opt.store->ops->charge(a->d->opt.store, req->tenant, req->user, &c, out, a->why);
+}
+
+/* The code against the secret; the attempt is counted already. */
+static enum err compare(const struct attempt *a, const struct charged *charged, struct answer *out)
+{
+    const struct verify_request *req = a->req;
+    struct store *store = a->d->opt.store;
+    *out = answer_of(a, VERIFY_WRONG_CODE);
+    if (req->code.len == 0) /* a recovery code, and the user has none */
+        return ERR_OK;
+    int64_t step;
+    TRY(factor_match(a->d, req->tenant, req->user, &charged->factor, req->code.p, a->window, a->now,
+                     &step, a->why));
+    if (step < 0)
+        return ERR_OK;
+    struct acceptance acceptance = {.enrollment = charged->factor.enrollment,
+                                    .step = step,
+                                    .now_ms = a->now,
+                                    .request = a->request,
+                                    .answer = answer_of(a, VERIFY_ACCEPTED)};
+    bool won = false;
+    TRY(store->ops->accept(store, req->tenant, req->user, &acceptance, &won, a->why));
+    *out = answer_of(a, won ? VERIFY_ACCEPTED : VERIFY_REPLAYED_CODE);
+    if (won || a->request == NULL)
+        return ERR_OK;
+    return store->ops->settle(store, req->tenant, req->user, a->request, out, a->why);
+}
+
+/* No code is asked: says so, to a repeated request what it was told before. */
+static enum err not_required(const struct attempt *a, enum login_reason reason, struct charged *out)
+{
+    *out = (struct charged){.result = CHARGE_READY, .first = answer_of(a, VERIFY_NOT_REQUIRED)};
+    out->first.reason = (uint8_t)reason;
+    if (a->request == NULL)
+        return ERR_OK;
+    struct charged remembered;
+    struct store *store = a->d->opt.store;
+    TRY(store->ops->remember(store, a->req->tenant, a->req->user, a->request, &out->first,
+                             &remembered, a->why));
+    if (remembered.result != CHARGE_READY)
+        *out = remembered;
+    return ERR_OK;
+}
+
+/* What the end of a charge means, as an answer or as an error. */
+static enum err settle_charge(const struct attempt *a, const struct charged *c, struct answer *out)
+{
+    switch (c->result) {
+    case CHARGE_READY:
+        return compare(a, c, out);
+    case CHARGE_REPEATED:
+        *out = c->first;
+        return ERR_OK;
+    case CHARGE_LOCKED:
+        *out = answer_of(a, VERIFY_LOCKED);
+        out->retry_after_ms = c->retry_after_ms;
+        return ERR_OK;
+    case CHARGE_NOT_ENROLLED:
+        *out = answer_of(a, VERIFY_NOT_ENROLLED);
+        return ERR_OK;
+    case CHARGE_NO_ENROLLMENT:
+        *out = answer_of(a, VERIFY_ENROLLMENT_EXPIRED);
+        return ERR_OK;
+    case CHARGE_WRONG_LENGTH:
+        return err_invalid(a->why, "FIELD_INVALID", "code",
+                           "not as many digits as the codes of the user's secret");
+    case CHARGE_REUSED:
+        return err_invalid(a->why, "REQUEST_ID_REUSED", "request_id",
+                           "came before with other fields");
+    case CHARGE_TOO_MANY:
+        return err_set(a->why, ERR_LIMIT, "TOO_MANY_REQUESTS",
+                       "too many requests for this user in the last minutes");
+    }
+    return ERR_INTERNAL;
+}
+
+static void record(const struct attempt *a, const struct answer *answer, bool repeated)
+{
+    struct audit_event event = {
+        .action = a->req->enrollment != NULL ? "confirm" : "verify",
+        .tenant = a->req->tenant,
+        .user = a->req->user,
+        .actor = &a->req->actor,
+        .outcome = verify_outcome_name((enum verify_outcome)answer->outcome),
+        .request_id = a->req->request_id,
+        .repeated = repeated,
+    };
+    audit_note(a->d, &event, a->now);
+}
+
+enum err verify_code(struct domain *d, const struct verify_request *req, struct verify_answer *out,
+                     struct err_text *why)
+{
+    *out = (struct verify_answer){.outcome = VERIFY_REFUSED};
+    if (!req->password_verified)
+        return err_set(why, ERR_PRECONDITION, "PASSWORD_NOT_VERIFIED",
+                       "the caller has not verified the user's password");
+    struct attempt a = {.d = d, .req = req, .now = clock_wall_ms(d->opt.clock), .why = why};
+    TRY(mark_request(&a));
+
+    struct policy policy;
+    enum login_reason reason;
+    TRY(policy_load(d, req->tenant, &policy, why));
+    a.window = policy.window_steps;
+
+    struct charged charged;
+    struct answer answer;
+    bool asked = policy_asks(&policy, req->channel, a.now, &reason);
+    TRY(asked ? charge(&a, &charged) : not_required(&a, reason, &charged));
+    if (asked || charged.result != CHARGE_READY)
+        TRY(settle_charge(&a, &charged, &answer));
+    else
+        answer = charged.first;
+
+    record(&a, &answer, charged.result == CHARGE_REPEATED);
+    *out = (struct verify_answer){.outcome = (enum verify_outcome)answer.outcome,
+                                  .reason = (enum login_reason)answer.reason,
+                                  .retry_after_ms = answer.retry_after_ms,
+                                  .time_ms = answer.time_ms};
+    return ERR_OK;
+}
