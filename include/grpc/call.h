@@ -50,6 +50,10 @@ bool grpc_call_message_was_compressed(const struct grpc_call *call);
  * INT64_MAX: never. */
 int64_t grpc_call_deadline_ms(const struct grpc_call *call);
 
+/* A pointer of the service's own, kept from admit to serve; NULL at first. */
+void grpc_call_set_context(struct grpc_call *call, const void *ctx);
+const void *grpc_call_context(const struct grpc_call *call);
+
 enum grpc_compress {
     GRPC_COMPRESS_AUTO, /* gzip when the client takes it and it is worth it */
     GRPC_COMPRESS_NEVER,
