@@ -27,4 +27,8 @@ MUST_CHECK enum err file_read_private(const char *path, uint8_t *bytes, size_t c
 MUST_CHECK enum err file_write_private(const char *path, const uint8_t *bytes, size_t n,
                                        bool create_only, struct err_text *why);
 
+/* Waits until no other process holds the folder of path this way, then holds it:
+ * for reading, changing and writing a file as one step. close(*fd_out) lets go. */
+MUST_CHECK enum err file_lock_folder(int *fd_out, const char *path, struct err_text *why);
+
 #endif
