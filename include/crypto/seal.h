@@ -13,11 +13,13 @@
 
 struct secret;
 
-#define SEAL_KEY_LEN  32
-#define SEAL_OVERHEAD (1 + 24 + 16)
+#define SEAL_KEY_LEN     32
+#define SEAL_OVERHEAD    (1 + 24 + 16)
+#define SEAL_BINDING_MAX 512
 
 /* The bytes that a sealed value is bound to: what it is, whose, which version.
- * purpose is a constant of ours ("factor", "data-key"). */
+ * purpose is a constant of ours ("factor", "data-key"). Purpose, tenant and user are
+ * at most SEAL_BINDING_MAX bytes together, else closing and opening abort. */
 struct seal_binding {
     const char *purpose;
     struct str tenant;
@@ -31,8 +33,8 @@ struct seal_binding {
 void seal_close(uint8_t *out, const struct secret *key, const struct seal_binding *binding,
                 const struct secret *plain);
 
-/* Opens into *plain. ERR_CORRUPT when key, binding or bytes do not belong together;
- * plain is then empty. */
+/* Opens into *plain, which may have been used before. ERR_CORRUPT when key, binding or bytes do not
+ * belong together; plain is then empty. */
 MUST_CHECK enum err seal_open(struct secret *plain, const struct secret *key,
                               const struct seal_binding *binding, const uint8_t *sealed, size_t n);
 

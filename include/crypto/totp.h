@@ -28,14 +28,15 @@ int64_t totp_step(int64_t unix_ms, uint32_t period);
 MUST_CHECK enum err totp_init(struct err_text *why);
 
 /* The code of one step (RFC 4226 section 5.3), zero-padded to digits (6 to 8) and
- * terminated. ERR_INTERNAL when the library fails. */
+ * terminated. ERR_INTERNAL when the library fails, the key is empty or a number is
+ * out of its range. */
 MUST_CHECK enum err totp_code(char out[static TOTP_DIGITS_MAX + 1], const struct secret *key,
                               enum totp_hash hash, uint32_t digits, int64_t step);
 
 /* Which step in [center - window, center + window] does code (digits characters,
  * digits only) fit? *step_out is the newest such step, or -1 when there is none.
  * The time depends on hash, digits and window alone: every step is computed and
- * every compare is made. window is 0 to 2. */
+ * every compare is made. window is 0 to 2. Errors as totp_code. */
 MUST_CHECK enum err totp_match(int64_t *step_out, const char *code, const struct secret *key,
                                enum totp_hash hash, uint32_t digits, int64_t center,
                                uint32_t window);
