@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/buf.h"
+#include "check.h"
+#include "domain/enroll.h"
+#include "reply.h"
+#include "rpc_internal.h"
+#include "twostep/v1/twostep.pb-c.h"
+
+/* How the API's formats are drawn. */
+static const struct {
+    bool known, draw;
+    enum qr_format format;
+} formats[] = {
+    [TWOSTEP__V1__QR_FORMAT__QR_FORMAT_UNSPECIFIED] = {true, true, QR_PNG},
+    [TWOSTEP__V1__QR_FORMAT__QR_FORMAT_PNG] = {true, true, QR_PNG},
+    [TWOSTEP__V1__QR_FORMAT__QR_FORMAT_SVG] = {true, true, QR_SVG},
+    [TWOSTEP__V1__QR_FORMAT__QR_FORMAT_TEXT] = {true, true, QR_TEXT},
+    [TWOSTEP__V1__QR_FORMAT__QR_FORMAT_NONE] = {true, false, QR_PNG},
+};
+#define N_FORMATS (sizeof formats / sizeof formats[0])
+
+static void choose_format(struct violations *v, int wanted, struct enroll_request *req)
+{
+    if (wanted < 0 || (size_t)wanted >= N_FORMATS || !formats[wanted].known) {
+        check_note(v, "qr_format", "unknown");
+        return;
+    }
+    req->draw = formats[wanted].draw;
+    req->format = formats[wanted].format;
+}
+
+static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
+                               struct violations *v)
+{
+    const Twostep__V1__EnrollRequest *m = (const void *)message;
+    struct enroll_request *req = job->args;
+    job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
+    req->user = check_user(v, "user_id", m->user_id);
+    req->password_verified = m->password_verified;
+    req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
+    choose_format(v, (int)m->qr_format, req);
+    check_mail(v, "notify_address", m->notify_address);
+    check_locale(v, "locale", m->locale);
+    req->actor = (struct actor){
+        .caller = str_from(job->caller->name),
+        .client_address = check_ip(v, "client_address", m->client_address),
+    };
+    return check_channel(v, job, (int)m->channel, &req->channel);
+}
+
+static enum err work(struct job *job, struct domain *d, struct err_text *why)
+{
+    return enroll_user(d, job->args, job->answer, why);
+}
+
+/* The picture into the field of its format. */
+static void place_image(const struct job *job, Twostep__V1__EnrollResponse *m)
+{
+    const struct enroll_request *req = job->args;
+    const struct enroll_answer *answer = job->answer;
+    if (!req->draw)
+        return;
+    switch (req->format) {
+    case QR_PNG:
+        m->qr_png = (ProtobufCBinaryData){.len = answer->image.len, .data = answer->image.bytes};
+        break;
+    case QR_SVG:
+        m->qr_svg = (char *)answer->image.bytes;
+        break;
+    case QR_TEXT:
+        m->qr_text = (char *)answer->image.bytes;
+        break;
+    }
+}
+
+static void encode(const struct job *job, struct buf *out)
+{
+    const struct enroll_answer *answer = job->answer;
+    Twostep__V1__EnrollResponse m;
+    twostep__v1__enroll_response__init(&m);
+    char id[2 * ENROLLMENT_ID_LEN + 1];
+    str_hex_encode(id, answer->enrollment.bytes, ENROLLMENT_ID_LEN);
+    Google__Protobuf__Timestamp expire_time = reply_timestamp(answer->expire_ms);
+    char *hints[ENROLL_HINTS_MAX];
+    for (size_t i = 0; i < answer->n_hints; i++)
+        hints[i] = reply_lend(answer->hints[i]);
+    m.enrollment_id = id;
+    m.secret_base32 = reply_lend(answer->secret_base32);
+    m.otpauth_uri = reply_lend(answer->uri);
+    m.expire_time = &expire_time;
+    m.n_app_hints = answer->n_hints;
+    m.app_hints = hints;
+    place_image(job, &m);
+    reply_pack(out, &m.base);
+}
+
+static void release(struct job *job)
+{
+    enroll_answer_release(job->answer);
+}
+
+const struct rpc_method rpc_enroll = {
+    .path = "/twostep.v1.TwoStepService/Enroll",
+    .permissions = PERMISSION_LOGIN,
+    .request = &twostep__v1__enroll_request__descriptor,
+    .args_size = sizeof(struct enroll_request),
+    .answer_size = sizeof(struct enroll_answer),
+    .decode = decode,
+    .work = work,
+    .encode = encode,
+    .release = release,
+};

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: ISC */
+#include "rpc/rpc.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "grpc/server.h"
+#include "health.h"
+#include "refusal.h"
+#include "rpc_internal.h"
+#include "wire.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rpc_method *const methods[] = {
+    &rpc_get_login_requirement, &rpc_enroll, &rpc_verify, &rpc_set_policy, &rpc_get_policy,
+};
+#define N_METHODS (sizeof methods / sizeof methods[0])
+
+/* More loops than this help nobody. */
+#define LOOPS_MAX 64
+
+/* A loop's jobs of this turn, until its end. Thread: that loop. */
+struct turn {
+    struct rpc *rpc;
+    struct loop *loop;
+    struct loop_hook hook;
+    struct queue_list jobs;
+};
+
+/* A row as grpc sees it. */
+struct bound_method {
+    struct rpc *rpc;
+    const struct rpc_method *method;
+};
+
+struct rpc {
+    struct rpc_options opt;
+    struct grpc_server *server;
+    struct turn *turns; /* by loop */
+    struct bound_method bound[N_METHODS];
+    struct grpc_method table[N_METHODS + 1]; /* and health */
+    _Atomic bool stopping;
+    _Atomic bool store_works;
+};
+
+/* ---- on the loop: a call becomes a job ------------------------------------------------------- */
+
+static void log_refused(struct grpc_call *call, const struct refusal *r)
+{
+    log_event(LOG_INFO, "refused", log_s("path", grpc_call_path(call)),
+              log_c("peer", grpc_call_peer(call)), log_c("code", grpc_status_name((int)r->status)),
+              log_c("reason", r->reason));
+}
+
+static void refuse_caller(struct grpc_call *call, const struct refusal *r)
+{
+    log_refused(call, r);
+    refusal_send(call, r);
+}
+
+static void admit(struct grpc_call *call, const struct grpc_method *row)
+{
+    static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
+                                           .reason = "CREDENTIAL_REJECTED",
+                                           .text = "no valid credential: send authorization: "
+                                                   "Bearer <id>.<secret>"};
+    static const struct refusal denied = {.status = GRPC_PERMISSION_DENIED,
+                                          .reason = "PERMISSION_MISSING",
+                                          .text = "this caller may not call this method"};
+    const struct bound_method *bound = row->ctx;
+    struct str authorization = STR("");
+    grpc_call_metadata_get(call, "authorization", &authorization);
+    const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
+    if (caller == NULL)
+        refuse_caller(call, &unknown);
+    else if (!(caller->permissions & bound->method->permissions))
+        refuse_caller(call, &denied);
+    else
+        grpc_call_set_context(call, caller);
+}
+
+static void finish_job(struct loop_task *task);
+
+static void free_job(struct job *job)
+{
+    if (job->method != NULL && job->method->release != NULL && job->answer != NULL)
+        job->method->release(job);
+    arena_free(job->arena);
+    free(job);
+}
+
+static struct job *new_job(struct grpc_call *call, const struct bound_method *bound)
+{
+    struct job *job = mem_zalloc(1, sizeof *job);
+    job->task.run = finish_job;
+    job->rpc = bound->rpc;
+    job->method = bound->method;
+    job->caller = grpc_call_context(call);
+    job->loop = grpc_call_loop(call);
+    job->call = grpc_call_id(call);
+    job->deadline_ms = grpc_call_deadline_ms(call);
+    job->arena = arena_new(JOB_ARENA_CAP);
+    return job;
+}
+
+void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violations *v)
+{
+    struct err_text why = {0};
+    if (e == ERR_LIMIT)
+        err_set(&why, e, "MESSAGE_TOO_COMPLEX", "the message takes too much memory");
+    if (e == ERR_INVALID)
+        err_set(&why, e, NULL, "%s: %s", v->list[0].field, v->list[0].text);
+    struct refusal r = refusal_of(e, &why);
+    if (e == ERR_CORRUPT) {
+        r.reason = "MESSAGE_MALFORMED";
+        r.text = "the message is not one of this method's request type";
+    }
+    r.retry_ms = 0;
+    r.violations = v;
+    refusal_send(call, &r);
+}
+
+/* Zeroed memory of the job; its few hundred bytes always fit before the message. */
+static void *job_memory(struct job *job, size_t n)
+{
+    uint8_t *p = arena_alloc(job->arena, n);
+    if (p == NULL)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        p[i] = 0;
+    return p;
+}
+
+/* Decodes and checks; false when the call has been refused. */
+static bool fill_job(struct job *job, struct grpc_call *call)
+{
+    static const struct refusal not_its_channel = {.status = GRPC_PERMISSION_DENIED,
+                                                   .reason = "CHANNEL_NOT_ALLOWED",
+                                                   .text =
+                                                       "this caller does not have this channel"};
+    static const struct refusal not_its_tenant = {.status = GRPC_PERMISSION_DENIED,
+                                                  .reason = "TENANT_NOT_ALLOWED",
+                                                  .text = "this caller may not reach this tenant"};
+    struct violations v = {0};
+    job->args = job_memory(job, job->method->args_size);
+    ProtobufCMessage *message;
+    enum err e =
+        wire_unpack(&message, job->method->request, grpc_call_message(call), job->arena, &v);
+    enum grpc_status allowed = GRPC_OK;
+    if (e == ERR_OK) {
+        allowed = job->method->decode(job, message, &v);
+        e = v.n > 0 ? ERR_INVALID : ERR_OK;
+    }
+    if (e != ERR_OK) {
+        rpc_refuse_message(call, e, &v);
+        return false;
+    }
+    if (!caller_may_reach(job->caller, job->tenant.s)) {
+        refuse_caller(call, &not_its_tenant);
+        return false;
+    }
+    if (allowed != GRPC_OK) {
+        refuse_caller(call, &not_its_channel);
+        return false;
+    }
+    return true;
+}
+
+static void serve(struct grpc_call *call, const struct grpc_method *row)
+{
+    const struct bound_method *bound = row->ctx;
+    struct job *job = new_job(call, bound);
+    if (!fill_job(job, call)) {
+        free_job(job);
+        return;
+    }
+    struct turn *turn = &bound->rpc->turns[job->call.loop];
+    queue_list_append(&turn->jobs, &job->task.item);
+    loop_arm(turn->loop, &turn->hook);
+}
+
+/* The end of a turn: its jobs go to the worker at once; those that do not fit are refused. */
+static void hand_over(void *ctx)
+{
+    struct turn *turn = ctx;
+    queue_push(turn->rpc->opt.queue, &turn->jobs);
+    for (struct queue_item *i; (i = queue_list_pop(&turn->jobs)) != NULL;) {
+        struct job *job = (struct job *)i;
+        struct grpc_call *call = grpc_call_find(turn->rpc->server, job->call);
+        struct err_text why;
+        err_set(&why, ERR_LIMIT, "OVERLOADED", "too many calls are waiting");
+        struct refusal r = refusal_of(ERR_LIMIT, &why);
+        if (call != NULL)
+            refuse_caller(call, &r);
+        free_job(job);
+    }
+}
+
+/* ---- on the worker: jobs become decisions -----------------------------------------------------
+ */
+
+static void run_job(struct job *job, struct domain *d)
+{
+    struct err_text late;
+    domain_job_begin(d);
+    if (job->method == NULL) {
+        job->result = domain_sweep(d, &job->why);
+    } else if (clock_mono_ms(job->rpc->opt.clock) >= job->deadline_ms) {
+        job->result =
+            err_set(&job->why, ERR_TIMEOUT, NULL, "the deadline passed before the work began");
+    } else {
+        job->answer = job_memory(job, job->method->answer_size);
+        job->result = job->method->work(job, d, &job->why);
+    }
+    enum err ended = domain_job_end(d, job->result, &late);
+    if (job->result == ERR_OK && ended != ERR_OK) {
+        job->result = ended;
+        job->why = late;
+    }
+}
+
+/* Nothing of the batch is in the store, so nobody may be told what was decided. */
+static void fail_all(struct queue_list *jobs, enum err e, const struct err_text *why)
+{
+    for (struct queue_item *i = jobs->first; i != NULL; i = i->next) {
+        struct job *job = (struct job *)i;
+        job->result = e;
+        job->why = *why;
+    }
+}
+
+static void note_store(struct rpc *r, enum err e, const struct err_text *why)
+{
+    bool works = e == ERR_OK;
+    if (atomic_exchange(&r->store_works, works) == works)
+        return;
+    if (works)
+        log_event(LOG_INFO, "store_works", log_c("detail", "commits succeed again"));
+    else
+        log_event(LOG_ERROR, "store_failed", log_c("error", err_name(e)),
+                  log_c("detail", why->text));
+}
+
+static void send_home(struct rpc *r, struct queue_list *jobs)
+{
+    struct queue_list home[LOOPS_MAX];
+    for (size_t i = 0; i < r->opt.n_loops; i++)
+        home[i] = QUEUE_LIST_INIT(home[i]);
+    for (struct queue_item *i; (i = queue_list_pop(jobs)) != NULL;) {
+        struct job *job = (struct job *)i;
+        if (job->method == NULL)
+            free_job(job);
+        else
+            queue_list_append(&home[job->call.loop], i);
+    }
+    for (size_t i = 0; i < r->opt.n_loops; i++)
+        loop_post_all(r->opt.loops[i], &home[i]);
+}
+
+void rpc_run_batch(void *ctx, struct queue_list *jobs)
+{
+    struct rpc *r = ctx;
+    struct err_text why = {0};
+    enum err e = domain_batch_begin(r->opt.domain, &why);
+    if (e == ERR_OK) {
+        for (struct queue_item *i = jobs->first; i != NULL; i = i->next)
+            run_job((struct job *)i, r->opt.domain);
+        e = domain_batch_commit(r->opt.domain, &why);
+    }
+    if (e != ERR_OK)
+        fail_all(jobs, e, &why);
+    note_store(r, e, &why);
+    send_home(r, jobs);
+}
+
+/* ---- on the loop again: decisions become answers ----------------------------------------------
+ */
+
+/* What only the operator can mend is logged; what the caller can see is not. */
+static void log_failure(const struct job *job)
+{
+    bool ours = job->result == ERR_CORRUPT || job->result == ERR_INTERNAL ||
+                job->result == ERR_DENIED || job->result == ERR_UNAVAILABLE;
+    if (ours)
+        log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
+                  log_c("error", err_name(job->result)), log_s("tenant", job->tenant.s),
+                  log_c("caller", job->caller->name), log_c("detail", job->why.text));
+}
+
+static void answer_call(const struct job *job, struct grpc_call *call)
+{
+    if (job->result != ERR_OK) {
+        struct refusal r = refusal_of(job->result, &job->why);
+        struct violations v = {0};
+        if (job->result == ERR_INVALID && job->why.field != NULL)
+            v = (struct violations){.n = 1, .list = {{job->why.field, job->why.text}}};
+        r.violations = &v;
+        refusal_send(call, &r);
+        return;
+    }
+    struct buf packed = BUF_INIT;
+    job->method->encode(job, &packed);
+    struct grpc_answer answer = {.status = GRPC_OK, .message = buf_str(&packed)};
+    grpc_reply(call, &answer);
+    explicit_bzero(packed.data, packed.len);
+    buf_release(&packed);
+}
+
+static void finish_job(struct loop_task *task)
+{
+    struct job *job = (struct job *)task;
+    log_failure(job);
+    struct grpc_call *call = grpc_call_find(job->rpc->server, job->call);
+    if (call != NULL)
+        answer_call(job, call);
+    else
+        log_event(LOG_DEBUG, "answer_dropped", log_c("path", job->method->path));
+    free_job(job);
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------
+ */
+
+static void bind_methods(struct rpc *r)
+{
+    for (size_t i = 0; i < N_METHODS; i++) {
+        r->bound[i] = (struct bound_method){.rpc = r, .method = methods[i]};
+        r->table[i] = (struct grpc_method){
+            .path = methods[i]->path, .admit = admit, .serve = serve, .ctx = &r->bound[i]};
+    }
+    r->table[N_METHODS] =
+        (struct grpc_method){.path = HEALTH_CHECK_PATH, .serve = health_check, .ctx = r};
+}
+
+struct rpc *rpc_new(const struct rpc_options *opt)
+{
+    struct rpc *r = mem_zalloc(1, sizeof *r);
+    r->opt = *opt;
+    if (opt->n_loops > LOOPS_MAX)
+        abort();
+    atomic_store(&r->store_works, true);
+    r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
+    for (size_t i = 0; i < opt->n_loops; i++) {
+        struct turn *turn = &r->turns[i];
+        *turn = (struct turn){.rpc = r, .loop = opt->loops[i]};
+        turn->hook = (struct loop_hook){.run = hand_over, .ctx = turn};
+        turn->jobs = QUEUE_LIST_INIT(turn->jobs);
+    }
+    bind_methods(r);
+    return r;
+}
+
+void rpc_free(struct rpc *r)
+{
+    if (r == NULL)
+        return;
+    free(r->turns);
+    free(r);
+}
+
+const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out)
+{
+    *n_out = N_METHODS + 1;
+    return r->table;
+}
+
+void rpc_attach(struct rpc *r, struct grpc_server *server)
+{
+    r->server = server;
+}
+
+void rpc_tick(struct rpc *r)
+{
+    struct job *job = mem_zalloc(1, sizeof *job);
+    job->rpc = r;
+    job->arena = arena_new(JOB_ARENA_CAP);
+    struct queue_list one = QUEUE_LIST_INIT(one);
+    queue_list_append(&one, &job->task.item);
+    queue_push(r->opt.queue, &one);
+    if (one.count > 0) /* a full queue shows well enough whether the store works */
+        free_job(job);
+}
+
+void rpc_stop_serving(struct rpc *r)
+{
+    atomic_store(&r->stopping, true);
+}
+
+bool rpc_is_serving(const struct rpc *r)
+{
+    return !atomic_load(&r->stopping) && atomic_load(&r->store_works);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef RPC_RPC_INTERNAL_H
+#define RPC_RPC_INTERNAL_H
+
+/* What the files of this folder share: the row of a method, and the job that carries one
+ * call through the house. */
+
+#include "base/arena.h"
+#include "base/loop.h"
+#include "domain/domain.h"
+#include "grpc/call.h"
+#include "rpc/callers.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+struct buf;
+struct grpc_call;
+struct rpc;
+
+/* A request decodes into at most this much memory. */
+#define JOB_ARENA_CAP (256 * 1024)
+
+/* What is wrong with the fields of a request: all of it at once. */
+#define VIOLATIONS_MAX 16
+struct violations {
+    size_t n;
+    struct violation {
+        const char *field; /* "policy.issuer"; a constant, or in the job's arena */
+        const char *text;  /* a constant */
+    } list[VIOLATIONS_MAX];
+};
+
+/* One call, from its message to its answer. Owned by one thread at a time: the loop that made
+ * it, the queue, the worker, and the loop again, which frees it. */
+struct job {
+    struct loop_task task; /* first: it is the job's place in the queues, too */
+    struct rpc *rpc;
+    const struct rpc_method *method; /* NULL: a tick, which nobody waits for */
+    const struct caller *caller;     /* borrowed from the callers */
+    struct loop *loop;
+    struct grpc_call_id call;
+    int64_t deadline_ms;
+    struct arena *arena; /* everything below that is a pointer */
+    struct tenant_id tenant;
+    void *args;   /* the method's own, from decode to work */
+    void *answer; /* the method's own, from work to encode */
+    enum err result;
+    struct err_text why;
+};
+
+/* A row of the table. */
+struct rpc_method {
+    const char *path;
+    uint32_t permissions; /* any of these */
+    const ProtobufCMessageDescriptor *request;
+    size_t args_size, answer_size;
+
+    /* Copies nothing: the message lives as long as the job. Sets job->tenant and fills the
+     * zeroed job->args; what is wrong goes to v. A status other than GRPC_OK refuses the call
+     * when nothing is wrong with the fields. Thread: loop. */
+    enum grpc_status (*decode)(struct job *job, const ProtobufCMessage *message,
+                               struct violations *v);
+
+    /* Fills the zeroed job->answer. Thread: worker. */
+    enum err (*work)(struct job *job, struct domain *d, struct err_text *why);
+
+    /* Appends the response message. Thread: loop. */
+    void (*encode)(const struct job *job, struct buf *out);
+
+    /* Frees what the answer owns beyond the arena; NULL: nothing. */
+    void (*release)(struct job *job);
+};
+
+extern const struct rpc_method rpc_get_login_requirement;
+extern const struct rpc_method rpc_enroll;
+extern const struct rpc_method rpc_verify;
+extern const struct rpc_method rpc_set_policy;
+extern const struct rpc_method rpc_get_policy;
+
+/* Refuses a message that wire_unpack or the rules of its fields did not take. */
+void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violations *v);
+
+/* What health says. Thread: any. */
+bool rpc_is_serving(const struct rpc *r);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef RPC_WIRE_H
+#define RPC_WIRE_H
+
+/* From bytes to a protobuf-c message, closing what protobuf-c leaves open: it cuts strings
+ * at a NUL, takes bytes that are not UTF-8, and expands hostile input fifty times.
+ * Thread: any. */
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+struct arena;
+struct violations;
+
+/* Unpacks bytes into memory of the arena, where the message lives. ERR_CORRUPT when they are
+ * not a message of this type, ERR_LIMIT when the arena is too small, ERR_INVALID when a string
+ * is not UTF-8 or holds a NUL: *v says which. */
+MUST_CHECK enum err wire_unpack(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
+                                struct str bytes, struct arena *arena, struct violations *v);
+
+#endif
