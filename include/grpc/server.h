@@ -39,13 +39,16 @@ struct grpc_limits {
     uint32_t streams;      /* concurrent calls on one connection */
     uint32_t connections;  /* open connections on one loop; more are closed at once */
     size_t output_bytes;   /* waiting for a slow peer before reading from it stops */
+    uint32_t stall_s;      /* a peer may leave a handshake, a frame, a request or an answer
+                              unfinished for so many seconds; 0: for ever */
 };
 #define GRPC_LIMITS_DEFAULT                                                                        \
     ((struct grpc_limits){.message_bytes = 64 * 1024,                                              \
                           .metadata_bytes = 8 * 1024,                                              \
                           .streams = 100,                                                          \
                           .connections = 10000,                                                    \
-                          .output_bytes = 256 * 1024})
+                          .output_bytes = 256 * 1024,                                              \
+                          .stall_s = 30})
 
 struct grpc_server_options {
     struct loop *const *loops; /* borrowed, running or not yet */

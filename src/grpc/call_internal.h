@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_CALL_INTERNAL_H
+#define GRPC_CALL_INTERNAL_H
+
+/* One stream of one connection, from its first header field until nghttp2 closes it.
+ * Calls are recycled with their memory; the serial tells one use of a slot from the
+ * next. Thread: the call's loop. */
+
+#include "grpc/call.h"
+#include "grpc/frame_internal.h"
+#include "grpc/head_internal.h"
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+struct conn;
+struct edge;
+struct grpc_method;
+struct reply_trailers;
+
+enum call_state {
+    CALL_HEADERS,  /* header fields are coming */
+    CALL_MESSAGE,  /* admitted; the message is coming */
+    CALL_SERVED,   /* the service has it and will answer */
+    CALL_ANSWERED, /* the answer is nghttp2's to send; the service cannot find it any more */
+};
+
+struct grpc_call {
+    TAILQ_ENTRY(grpc_call) link; /* of its connection's calls, or of the loop's unused ones */
+    struct edge *edge;
+    struct conn *conn; /* NULL: unused */
+    const struct grpc_method *method;
+    uint64_t serial;
+    uint32_t slot;
+    int32_t stream;
+    enum call_state state;
+    bool request_ended; /* END_STREAM has come */
+    struct head head;
+    struct frame frame;
+    int64_t deadline_ms;
+    struct event timer; /* pending only when there is a deadline */
+    uint32_t opened;    /* the second of it, and of the answer's last progress */
+    uint32_t touched;
+
+    /* The answer. */
+    struct buf answer; /* the message with its head, or the text of an HTTP error */
+    size_t answer_sent;
+    struct reply_trailers *trailers; /* NULL: grpc-status 0 alone */
+    bool is_http_error;              /* no trailers */
+};
+TAILQ_HEAD(call_list, grpc_call);
+
+/* The stream of the id opens. */
+struct grpc_call *call_open(struct conn *conn, int32_t stream);
+
+/* What nghttp2 tells of it, in this order. call_header is false when the stream has to
+ * be reset; call_end says that the peer will send nothing more. */
+bool call_header(struct grpc_call *call, struct str name, struct str value);
+void call_headers_complete(struct grpc_call *call);
+void call_data(struct grpc_call *call, const uint8_t *bytes, size_t n);
+void call_end(struct grpc_call *call);
+
+/* The stream is closed, answered or not; the call goes back to the loop. */
+void call_close(struct grpc_call *call);
+
+/* Thread: startup or the loop, these two: the memory of a slot, for calls to come. */
+struct grpc_call *call_new(struct edge *edge, uint32_t slot);
+void call_free(struct grpc_call *call);
+
+/* The service is done with it: it cannot be found and its deadline is off. */
+void call_leave(struct grpc_call *call);
+
+/* Ends the call if it has been waiting for its peer for more than limit seconds: for
+ * the rest of the request, or for room for the answer. */
+void call_check(struct grpc_call *call, uint32_t now, uint32_t limit);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: ISC */
+#include "grpc/conn_internal.h"
+
+#include "base/mem.h"
+#include "grpc/edge_internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool is_transient(int error)
+{
+    return error == EAGAIN || error == EINTR;
+}
+
+void conn_touch(struct conn *c)
+{
+    if (c->dirty)
+        return;
+    c->dirty = true;
+    TAILQ_INSERT_TAIL(&c->edge->dirty, c, dirty_link);
+    loop_arm(c->edge->loop, &c->edge->flush);
+}
+
+static void release_session(struct conn *c)
+{
+    for (struct grpc_call *call; (call = TAILQ_FIRST(&c->calls)) != NULL;)
+        call_close(call);
+    nghttp2_session_del(c->session);
+    c->session = NULL;
+}
+
+void conn_free(struct conn *c)
+{
+    struct edge *edge = c->edge;
+    release_session(c);
+    event_del(&c->readable);
+    event_del(&c->writable);
+    close(c->fd);
+    buf_release(&c->waiting);
+    if (c->dirty)
+        TAILQ_REMOVE(&edge->dirty, c, dirty_link);
+    TAILQ_REMOVE(&edge->conns, c, link);
+    edge->n_conns--;
+    server_connection_closed(edge->server);
+    free(c);
+}
+
+/* Queues the GOAWAY that says why, and reads no more. */
+static void end(struct conn *c, uint32_t code, const char *why)
+{
+    c->state = CONN_ENDING;
+    session_must(nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                                       nghttp2_session_get_last_proc_stream_id(c->session), code,
+                                       (const uint8_t *)why, strlen(why)));
+}
+
+/* Hands what has been read, n bytes behind a part of a frame header, to nghttp2. */
+static void take(struct conn *c, size_t n)
+{
+    struct edge *edge = c->edge;
+    size_t held = c->guard.n_head;
+    uint8_t *bytes = edge->in + GUARD_FRAME_HEAD - held;
+    memcpy(bytes, c->guard.head, held);
+    size_t whole = 0;
+    c->fault = guard_walk(&c->guard, edge->now_s, bytes, held + n, &whole);
+    if (c->fault == NULL && nghttp2_session_mem_recv(c->session, bytes, whole) < 0)
+        c->fault = "not HTTP/2, or a flood";
+    conn_touch(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct conn *c = arg;
+    uint8_t *in = c->edge->in + GUARD_FRAME_HEAD;
+    ssize_t n = read(fd, in, EDGE_IN_SIZE);
+    if (n < 0 && is_transient(errno))
+        return;
+    if (n <= 0) {
+        conn_free(c);
+        return;
+    }
+    if (c->state == CONN_OPEN)
+        take(c, (size_t)n);
+    explicit_bzero(in, (size_t)n);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct conn *c = arg;
+    ssize_t n = write(fd, c->waiting.data, c->waiting.len);
+    if (n < 0 && !is_transient(errno)) {
+        conn_free(c);
+        return;
+    }
+    if (n > 0) {
+        buf_consume(&c->waiting, (size_t)n);
+        c->touched = c->edge->now_s;
+    }
+    conn_touch(c);
+}
+
+/* Empties the loop's buffer into the socket, or behind what waits for it already. */
+static bool push_out(struct conn *c)
+{
+    struct edge *edge = c->edge;
+    size_t len = edge->out_len, written = 0;
+    edge->out_len = 0;
+    if (len > 0 && c->waiting.len == 0) {
+        ssize_t n = write(c->fd, edge->out, len);
+        if (n < 0 && !is_transient(errno))
+            return false;
+        written = n > 0 ? (size_t)n : 0;
+        c->touched = edge->now_s;
+    }
+    buf_append(&c->waiting, edge->out + written, len - written);
+    explicit_bzero(edge->out, len);
+    return true;
+}
+
+bool conn_put(struct conn *c, const void *bytes, size_t n)
+{
+    struct edge *edge = c->edge;
+    if (n > EDGE_OUT_SIZE - edge->out_len && !push_out(c))
+        return false;
+    memcpy(edge->out + edge->out_len, bytes, n);
+    edge->out_len += n;
+    return true;
+}
+
+/* Moves all that nghttp2 has ready towards the socket, unless too much waits already. */
+static bool send_ready(struct conn *c)
+{
+    size_t limit = c->edge->server->limits.output_bytes;
+    while (c->waiting.len <= limit) {
+        const uint8_t *bytes;
+        ssize_t n = nghttp2_session_mem_send(c->session, &bytes);
+        if (n == 0)
+            break;
+        if (n < 0 || !conn_put(c, bytes, (size_t)n))
+            return false;
+    }
+    return push_out(c);
+}
+
+/* Everything is written. Closing at once would make the kernel answer what the peer
+ * still sends with a reset, and a reset can overtake our last bytes. */
+static void shut(struct conn *c)
+{
+    release_session(c);
+    buf_release(&c->waiting);
+    shutdown(c->fd, SHUT_WR);
+    c->state = CONN_CLOSED;
+    c->touched = c->edge->now_s;
+}
+
+static void set_reading(struct conn *c, bool reading)
+{
+    if (reading == c->reading)
+        return;
+    c->reading = reading;
+    if (reading)
+        event_add(&c->readable, NULL);
+    else
+        event_del(&c->readable);
+}
+
+static bool is_over(const struct conn *c)
+{
+    return c->state == CONN_ENDING ||
+           (!nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session));
+}
+
+static bool send_all(struct conn *c)
+{
+    if (c->drain == CONN_LAST_CALLS_DUE && c->state == CONN_OPEN) {
+        /* Only now is it known which stream is the last: none can open between here
+         * and the GOAWAY's way out, because nothing is read meanwhile. */
+        session_must(nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                                           nghttp2_session_get_last_proc_stream_id(c->session),
+                                           NGHTTP2_NO_ERROR, NULL, 0));
+        c->drain = CONN_LAST_CALLS;
+    }
+    bool sent = send_ready(c);
+    if (sent && c->fault != NULL && c->state == CONN_OPEN) {
+        end(c, NGHTTP2_ENHANCE_YOUR_CALM, c->fault);
+        sent = send_ready(c);
+    }
+    return sent;
+}
+
+void conn_flush(struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    if (!send_all(c)) {
+        c->edge->out_len = 0;
+        conn_free(c);
+        return;
+    }
+    if (c->waiting.len > 0)
+        event_add(&c->writable, NULL);
+    else if (is_over(c))
+        shut(c);
+    else
+        buf_release(&c->waiting);
+    set_reading(c, c->waiting.len <= c->edge->server->limits.output_bytes);
+}
+
+void conn_open(struct edge *edge, int fd, const char *peer)
+{
+    struct conn *c = mem_zalloc(1, sizeof *c);
+    c->edge = edge;
+    c->fd = fd;
+    TAILQ_INIT(&c->calls);
+    c->touched = edge->now_s;
+    guard_init(&c->guard, edge->now_s);
+    snprintf(c->peer, sizeof c->peer, "%s", peer);
+    struct event_base *base = loop_base(edge->loop);
+    event_assign(&c->readable, base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    event_assign(&c->writable, base, fd, EV_WRITE, on_writable, c);
+    TAILQ_INSERT_TAIL(&edge->conns, c, link);
+    edge->n_conns++;
+    server_connection_opened(edge->server);
+    c->session = session_new(&edge->server->kit, &edge->server->limits, c);
+    set_reading(c, true);
+    conn_touch(c);
+}
+
+void conn_drain(struct conn *c)
+{
+    if (c->state != CONN_OPEN || c->drain != CONN_SERVING)
+        return;
+    c->drain = CONN_NOTICED;
+    session_submit_notice(c->session);
+    conn_touch(c);
+}
+
+void conn_last_calls(struct conn *c)
+{
+    if (c->state != CONN_OPEN || c->drain != CONN_NOTICED)
+        return;
+    c->drain = CONN_LAST_CALLS_DUE;
+    conn_touch(c);
+}
+
+/* Is the connection itself waiting for its peer for too long? */
+static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
+{
+    uint32_t age = now - c->touched;
+    switch (c->state) {
+    case CONN_CLOSED:
+        return age > EDGE_LINGER_S;
+    case CONN_OPEN:
+    case CONN_ENDING:
+        break;
+    }
+    if (limit == 0)
+        return false;
+    return ((c->waiting.len > 0 || !c->greeted) && age > limit) ||
+           guard_unfinished(&c->guard, now) > limit;
+}
+
+void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
+{
+    if (is_stalled(c, now, limit)) {
+        conn_free(c);
+        return;
+    }
+    if (limit == 0)
+        return;
+    struct grpc_call *next;
+    for (struct grpc_call *call = TAILQ_FIRST(&c->calls); call != NULL; call = next) {
+        next = TAILQ_NEXT(call, link);
+        if (now - call->opened <= limit)
+            break; /* the younger ones follow */
+        call_check(call, now, limit);
+    }
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_CONN_INTERNAL_H
+#define GRPC_CONN_INTERNAL_H
+
+/* One connection: a socket, an nghttp2 session and its calls. It reads into the loop's
+ * buffer and writes from the loop's buffer; only what a slow peer has not taken is
+ * kept in memory of its own. Thread: its loop. */
+
+#include "base/buf.h"
+#include "grpc/call_internal.h"
+#include "grpc/guard_internal.h"
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+#define CONN_PEER_MAX 64 /* "[v6]:port" */
+
+struct edge;
+struct nghttp2_session;
+
+enum conn_state {
+    CONN_OPEN,
+    CONN_ENDING, /* what is queued is still sent, nothing is read */
+    CONN_CLOSED, /* written to the end; waits for the peer's end, throwing away what comes */
+};
+
+/* The graceful end of a connection: a notice, the peer's answer to a PING or a second,
+ * then the GOAWAY that counts. */
+enum conn_drain { CONN_SERVING, CONN_NOTICED, CONN_LAST_CALLS_DUE, CONN_LAST_CALLS };
+
+struct conn {
+    TAILQ_ENTRY(conn) link;
+    TAILQ_ENTRY(conn) dirty_link;
+    struct edge *edge;
+    struct nghttp2_session *session;
+    struct call_list calls;    /* oldest first */
+    struct grpc_call *current; /* the call that nghttp2 spoke of last */
+    struct event readable;
+    struct event writable; /* pending only while waiting is not empty */
+    struct buf waiting;    /* what the socket has not taken */
+    struct guard guard;
+    const char *fault; /* why the connection has to end at the next flush; NULL: it has not */
+    int fd;
+    enum conn_state state;
+    enum conn_drain drain;
+    uint32_t touched; /* the second of the opening, and of the last write when bytes wait */
+    bool dirty;       /* is in the loop's list for the flush */
+    bool greeted;     /* the peer's first SETTINGS have come */
+    bool reading;
+    char peer[CONN_PEER_MAX];
+};
+TAILQ_HEAD(conn_list, conn);
+
+/* Takes over the connected, non-blocking socket fd. */
+void conn_open(struct edge *edge, int fd, const char *peer);
+
+/* Closes the socket at once and frees; the calls are gone. */
+void conn_free(struct conn *c);
+
+/* nghttp2 has something to send: flush at the end of the turn. */
+void conn_touch(struct conn *c);
+
+/* Sends what there is, and ends the connection when it is over. */
+void conn_flush(struct conn *c);
+
+/* Behind what was put before; within conn_flush only. False: the socket is broken. */
+bool conn_put(struct conn *c, const void *bytes, size_t n);
+
+/* Begins the graceful end; with conn_last_calls at the latest it becomes final. */
+void conn_drain(struct conn *c);
+void conn_last_calls(struct conn *c);
+
+/* Ends what has waited for the peer for more than limit seconds. */
+void conn_sweep(struct conn *c, uint32_t now, uint32_t limit);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: ISC */
+#include "grpc/guard_internal.h"
+
+#include <string.h>
+
+#define PREFACE 24 /* bytes before the first frame, RFC 9113 section 3.4 */
+
+#define ALLOWANCE 1000 /* frames that do nothing, in a burst */
+#define REFILL    100  /* a second */
+#define EARNED    4    /* by a frame of an answer: two window updates and a PING, and one more */
+#define FAULT     10   /* a stream that had to be reset: a hundred in a burst */
+
+enum frame_type { DATA = 0, HEADERS = 1, RST_STREAM = 3, PING = 6, CONTINUATION = 9 };
+enum { END_STREAM = 0x1, END_HEADERS = 0x4 };
+
+void guard_init(struct guard *g, uint32_t now)
+{
+    *g = (struct guard){.left = PREFACE, .allowance = ALLOWANCE, .refilled = now, .begun = now};
+}
+
+static void refill(struct guard *g, uint32_t now)
+{
+    if (now == g->refilled)
+        return;
+    int64_t allowance = g->allowance + (int64_t)(now - g->refilled) * REFILL;
+    g->allowance = allowance < ALLOWANCE ? (int32_t)allowance : ALLOWANCE;
+    g->refilled = now;
+}
+
+/* What a frame takes from the allowance. Resets by the peer are nghttp2's to count. */
+static int32_t cost(uint8_t type, uint8_t flags, uint32_t length)
+{
+    switch (type) {
+    case HEADERS:
+    case RST_STREAM:
+        return 0;
+    case DATA:
+        return length == 0 && !(flags & END_STREAM);
+    default:
+        return 1;
+    }
+}
+
+/* Takes the frame header h. */
+static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
+{
+    uint8_t type = h[3], flags = h[4];
+    g->left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+    if (!g->in_block)
+        g->begun = now;
+    if (type == HEADERS || type == CONTINUATION)
+        g->in_block = !(flags & END_HEADERS);
+    g->allowance -= cost(type, flags, g->left);
+    if (g->allowance >= 0)
+        return NULL;
+    /* gRPC's clients know this word and slow down (doc/keepalive.md). */
+    return type == PING ? "too_many_pings" : "too many frames that do nothing";
+}
+
+const char *guard_walk(struct guard *g, uint32_t now, const uint8_t *bytes, size_t n,
+                       size_t *whole_out)
+{
+    refill(g, now);
+    size_t at = 0;
+    bool had_part = g->n_head > 0;
+    g->n_head = 0;
+    while (at < n) {
+        if (g->left > 0) {
+            size_t skip = g->left < n - at ? g->left : n - at;
+            g->left -= (uint32_t)skip;
+            at += skip;
+        } else if (n - at < GUARD_FRAME_HEAD) {
+            g->n_head = (uint8_t)(n - at);
+            memcpy(g->head, bytes + at, g->n_head);
+            if (!g->in_block && !had_part)
+                g->begun = now;
+            break;
+        } else {
+            const char *why = enter(g, now, bytes + at);
+            if (why != NULL)
+                return why;
+            at += GUARD_FRAME_HEAD;
+        }
+    }
+    *whole_out = at;
+    return NULL;
+}
+
+void guard_earn(struct guard *g)
+{
+    g->allowance = g->allowance < ALLOWANCE - EARNED ? g->allowance + EARNED : ALLOWANCE;
+}
+
+bool guard_charge_fault(struct guard *g)
+{
+    g->allowance -= FAULT;
+    return g->allowance >= 0;
+}
+
+uint32_t guard_unfinished(const struct guard *g, uint32_t now)
+{
+    return g->left > 0 || g->n_head > 0 || g->in_block ? now - g->begun : 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_GUARD_INTERNAL_H
+#define GRPC_GUARD_INTERNAL_H
+
+/* Watches the frames of one connection before nghttp2 sees them.
+ *
+ * nghttp2 handles PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown and empty DATA
+ * frames without end, as fast as they come (CVE-2019-9511, -9512, -9513, -9515, -9518),
+ * and answers broken streams with resets without end (CVE-2025-8671). Here each costs
+ * something from an allowance that refills slowly; useful work refills it too, so that
+ * a busy client's window updates never count against it.
+ *
+ * It also keeps frame headers whole: nghttp2 1.52 counts a CONTINUATION whose header
+ * comes in pieces as several, and then takes one for a flood.
+ * Embedded: guard_init. Thread: the connection's loop. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GUARD_FRAME_HEAD 9 /* RFC 9113 section 4.1 */
+
+struct guard {
+    uint32_t left;                  /* of the payload that is under way */
+    uint8_t head[GUARD_FRAME_HEAD]; /* of a frame header that is not whole yet */
+    uint8_t n_head;
+    bool in_block;   /* a header block is open: HEADERS without END_HEADERS */
+    int32_t allowance;
+    uint32_t refilled; /* the second of the last refill */
+    uint32_t begun;    /* the second in which the unfinished frame or block began */
+};
+
+/* now is the loop's count of seconds, here and below. */
+void guard_init(struct guard *g, uint32_t now);
+
+/* Walks over the next bytes, which begin with what g->head held. *whole_out is how many
+ * of them to hand on; the rest, less than a frame header, is in g->head again.
+ * NULL, or why the connection has to end, for GOAWAY: then hand on nothing. */
+const char *guard_walk(struct guard *g, uint32_t now, const uint8_t *bytes, size_t n,
+                       size_t *whole_out);
+
+/* A frame of an answer has been sent: useful work. */
+void guard_earn(struct guard *g);
+
+/* A stream was reset for the peer's fault. False when that was one too many. */
+bool guard_charge_fault(struct guard *g);
+
+/* Since how many seconds has a frame or header block been waiting for its end?
+ * 0: none is. */
+uint32_t guard_unfinished(const struct guard *g, uint32_t now);
+
+#endif

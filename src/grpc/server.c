@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+#include "grpc/server.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "grpc/address_internal.h"
+#include "grpc/edge_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct grpc_server *grpc_server_new(const struct grpc_server_options *opt)
+{
+    struct grpc_server *s = mem_zalloc(1, sizeof *s);
+    s->limits = opt->limits;
+    s->clock = opt->clock;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->none_open, &attr);
+    pthread_condattr_destroy(&attr);
+    session_kit_init(&s->kit);
+
+    s->n_routes = opt->n_methods;
+    s->routes = mem_zalloc(s->n_routes, sizeof *s->routes);
+    for (size_t i = 0; i < s->n_routes; i++)
+        s->routes[i] = (struct server_route){.path = str_from(opt->methods[i].path),
+                                             .method = &opt->methods[i]};
+    s->n_edges = opt->n_loops;
+    s->edges = mem_zalloc(s->n_edges, sizeof *s->edges);
+    for (size_t i = 0; i < s->n_edges; i++)
+        s->edges[i] = edge_new(s, opt->loops[i], (uint32_t)i);
+    return s;
+}
+
+const struct grpc_method *server_route(const struct grpc_server *s, struct str path)
+{
+    for (size_t i = 0; i < s->n_routes; i++)
+        if (path.len == s->routes[i].path.len && str_equal(path, s->routes[i].path))
+            return s->routes[i].method;
+    return NULL;
+}
+
+/* One listening socket and the edge that it is for. */
+struct handover {
+    struct edge *edge;
+    int fd;
+};
+
+static void hand_over(void *ctx)
+{
+    struct handover *h = ctx;
+    edge_listen(h->edge, h->fd);
+}
+
+static void remember_unix_path(struct grpc_server *s, const char *bound)
+{
+    static const char prefix[] = "unix:";
+    if (!str_has_prefix(str_from(bound), STR("unix:")))
+        return;
+    s->unix_paths = mem_realloc(s->unix_paths, (s->n_unix_paths + 1) * sizeof *s->unix_paths);
+    s->unix_paths[s->n_unix_paths++] = mem_strdup(bound + sizeof prefix - 1);
+}
+
+enum err grpc_server_listen(struct grpc_server *s, const char *address,
+                            char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
+{
+    struct address a;
+    TRY(address_resolve(address, &a, why));
+    int *fds = mem_alloc(s->n_edges * sizeof *fds);
+    enum err e = address_listen(&a, fds, s->n_edges, why);
+    if (e == ERR_OK) {
+        address_text(&a, bound_out, GRPC_ADDRESS_MAX);
+        remember_unix_path(s, bound_out);
+        for (size_t i = 0; i < s->n_edges; i++) {
+            struct handover h = {.edge = s->edges[i], .fd = fds[i]};
+            loop_call(s->edges[i]->loop, hand_over, &h);
+        }
+    }
+    free(fds);
+    return e;
+}
+
+static void drain(void *edge)
+{
+    edge_drain(edge);
+}
+
+static void cut(void *edge)
+{
+    edge_close(edge);
+}
+
+static void on_every_loop(struct grpc_server *s, void (*run)(void *edge))
+{
+    for (size_t i = 0; i < s->n_edges; i++)
+        loop_call(s->edges[i]->loop, run, s->edges[i]);
+}
+
+static struct timespec after_ms(int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+static bool wait_for_none(struct grpc_server *s, int64_t timeout_ms)
+{
+    struct timespec end = after_ms(timeout_ms);
+    int rc = 0;
+    pthread_mutex_lock(&s->lock);
+    while (grpc_server_connections(s) > 0 && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&s->none_open, &s->lock, &end);
+    pthread_mutex_unlock(&s->lock);
+    return grpc_server_connections(s) == 0;
+}
+
+static void unlink_unix_paths(struct grpc_server *s)
+{
+    while (s->n_unix_paths > 0) {
+        char *path = s->unix_paths[--s->n_unix_paths];
+        unlink(path);
+        free(path);
+    }
+}
+
+enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
+{
+    unlink_unix_paths(s);
+    on_every_loop(s, drain);
+    if (wait_for_none(s, timeout_ms))
+        return ERR_OK;
+    on_every_loop(s, cut);
+    return ERR_TIMEOUT;
+}
+
+/* A hook that a loop still has to run lies in the edge. It runs at the end of the turn,
+ * and a second call comes in a later one. */
+static void wait_a_turn(void *edge)
+{
+    (void)edge;
+}
+
+void grpc_server_free(struct grpc_server *s)
+{
+    if (s == NULL)
+        return;
+    unlink_unix_paths(s);
+    on_every_loop(s, cut);
+    on_every_loop(s, wait_a_turn);
+    for (size_t i = 0; i < s->n_edges; i++)
+        edge_free(s->edges[i]);
+    free(s->edges);
+    free(s->routes);
+    free(s->unix_paths);
+    session_kit_release(&s->kit);
+    pthread_cond_destroy(&s->none_open);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void server_connection_opened(struct grpc_server *s)
+{
+    atomic_fetch_add(&s->connections, 1);
+}
+
+void server_connection_closed(struct grpc_server *s)
+{
+    if (atomic_fetch_sub(&s->connections, 1) > 1)
+        return;
+    pthread_mutex_lock(&s->lock);
+    pthread_cond_broadcast(&s->none_open);
+    pthread_mutex_unlock(&s->lock);
+}
+
+size_t grpc_server_connections(const struct grpc_server *s)
+{
+    return atomic_load(&s->connections);
+}

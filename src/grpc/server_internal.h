@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef GRPC_SERVER_INTERNAL_H
+#define GRPC_SERVER_INTERNAL_H
+
+/* What all loops of a server read, and the count of connections that they share. */
+
+#include "grpc/server.h"
+#include "grpc/session_internal.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct edge;
+
+struct server_route {
+    struct str path;
+    const struct grpc_method *method;
+};
+
+struct grpc_server {
+    struct grpc_limits limits;
+    struct clock *clock;
+    struct session_kit kit;
+    struct server_route *routes;
+    size_t n_routes;
+    struct edge **edges;
+    size_t n_edges;
+    char **unix_paths; /* socket files to remove at the end */
+    size_t n_unix_paths;
+
+    atomic_size_t connections;
+    pthread_mutex_t lock; /* for the wait on none_open */
+    pthread_cond_t none_open;
+};
+
+/* The method of the path, or NULL. Thread: any. */
+const struct grpc_method *server_route(const struct grpc_server *s, struct str path);
+
+/* Thread: any. */
+void server_connection_opened(struct grpc_server *s);
+void server_connection_closed(struct grpc_server *s);
+
+#endif
