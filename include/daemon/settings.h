@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DAEMON_SETTINGS_H
+#define DAEMON_SETTINGS_H
+
+/* The configuration: from a file, from TWOSTEP_… variables, which win, and from defaults.
+ * Thread: startup. */
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct settings {
+    char *listen;
+    char *store; /* "sqlite:PATH" */
+    char *keyring_file;
+    char *callers_file; /* empty: none */
+    char *state_dir;
+    char *log_level;
+    int64_t threads; /* loops; never 0 once loaded */
+    int64_t drain_seconds;
+    bool allow_plaintext; /* beyond loopback and Unix sockets */
+    int64_t queue_length;
+    int64_t message_bytes;
+    int64_t metadata_bytes;
+    int64_t streams;
+    int64_t connections;
+    int64_t lockout_free_tries;
+    int64_t lockout_first_wait;   /* seconds */
+    int64_t lockout_longest_wait; /* seconds */
+    int64_t lockout_limit;
+};
+
+/* Reads file (NULL: none) and the environment, and fills in what follows from other keys.
+ * Errors name file, line and key, or the variable. */
+MUST_CHECK enum err settings_load(const char *file, struct settings *out, struct err_text *why);
+void settings_release(struct settings *s);
+
+/* Writes them to standard output in the file's own format. */
+void settings_print(const struct settings *s);
+
+/* The path in "sqlite:PATH", borrowed; NULL when the store is something else. */
+const char *settings_sqlite_path(const struct settings *s);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/queue.h"
+#include "base/worker.h"
+#include "crypto/keyring.h"
+#include "crypto/secret.h"
+#include "crypto/totp.h"
+#include "daemon/settings.h"
+#include "domain/domain.h"
+#include "domain/lockout.h"
+#include "grpc/server.h"
+#include "rpc/callers.h"
+#include "rpc/rpc.h"
+#include "store/store.h"
+#include "store/store_sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Exit statuses of sysexits.h, as the contract names them. */
+enum { EXIT_SERVED = 0, EXIT_STORE = 69, EXIT_FAILED = 70, EXIT_CONFIG = 78 };
+
+/* A commit of the store carries at most this many calls. */
+#define BATCH_MAX    512
+#define TICK_SECONDS 1
+
+struct daemon {
+    const struct settings *set;
+    struct clock *clock;
+    struct keyring *keyring;
+    struct callers *callers;
+    struct store *store;
+    struct domain *domain;
+    struct loop **loops;
+    size_t n_loops;
+    struct queue *queue;
+    struct rpc *rpc;
+    struct grpc_server *server;
+    struct worker *worker;
+    bool listening;
+};
+
+/* ---- the parts, each with its start and its stop ------------------------------------------------
+ */
+
+static int start_process(struct daemon *d, struct err_text *why)
+{
+    (void)d;
+    umask(S_IRWXG | S_IRWXO);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (secret_init(why) != ERR_OK || secret_protect_process(why) != ERR_OK ||
+        totp_init(why) != ERR_OK)
+        return EXIT_FAILED;
+    return EXIT_SERVED;
+}
+
+static int start_keyring(struct daemon *d, struct err_text *why)
+{
+    enum err e = keyring_load(&d->keyring, d->set->keyring_file, why);
+    if (e == ERR_NOT_FOUND)
+        err_set(why, e, NULL, "%.120s: no keyring; make one with: twostepctl keyring init FILE",
+                d->set->keyring_file);
+    return e == ERR_OK ? EXIT_SERVED : EXIT_CONFIG;
+}
+
+static void stop_keyring(struct daemon *d)
+{
+    keyring_free(d->keyring);
+}
+
+static int start_callers(struct daemon *d, struct err_text *why)
+{
+    bool local = grpc_address_is_local(d->set->listen);
+    if (d->set->callers_file[0] != '\0') {
+        if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
+            return EXIT_CONFIG;
+    } else if (!local) {
+        err_set(why, ERR_DENIED, NULL,
+                "listen: %.60s is more than this machine, and there is no callers_file",
+                d->set->listen);
+        return EXIT_CONFIG;
+    } else {
+        d->callers = callers_local();
+    }
+    if (local || d->set->allow_plaintext)
+        return EXIT_SERVED;
+    err_set(why, ERR_DENIED, NULL,
+            "listen: %.60s is more than this machine, and without TLS that needs allow_plaintext",
+            d->set->listen);
+    return EXIT_CONFIG;
+}
+
+static void stop_callers(struct daemon *d)
+{
+    callers_free(d->callers);
+}
+
+static int start_store(struct daemon *d, struct err_text *why)
+{
+    if (mkdir(d->set->state_dir, S_IRWXU) != 0 && errno != EEXIST) {
+        err_set(why, ERR_DENIED, NULL, "state_dir: %.100s: %s", d->set->state_dir, strerror(errno));
+        return EXIT_CONFIG;
+    }
+    enum err e = store_sqlite_open(&d->store, settings_sqlite_path(d->set), why);
+    if (e == ERR_OK)
+        return EXIT_SERVED;
+    return e == ERR_DENIED || e == ERR_CONFLICT ? EXIT_CONFIG : EXIT_STORE;
+}
+
+static void stop_store(struct daemon *d)
+{
+    if (d->store != NULL)
+        d->store->ops->close(d->store);
+}
+
+static int start_domain(struct daemon *d, struct err_text *why)
+{
+    struct lockout_settings lockout = {
+        .free_tries = (uint32_t)d->set->lockout_free_tries,
+        .first_wait_s = (uint32_t)d->set->lockout_first_wait,
+        .longest_wait_s = (uint32_t)d->set->lockout_longest_wait,
+        .limit = (uint32_t)d->set->lockout_limit,
+    };
+    struct domain_options opt = {.store = d->store,
+                                 .keyring = d->keyring,
+                                 .clock = d->clock,
+                                 .lockout = lockout_rule(&lockout)};
+    enum err e = domain_new(&d->domain, &opt, why);
+    if (e == ERR_OK)
+        return EXIT_SERVED;
+    return e == ERR_DENIED ? EXIT_CONFIG : EXIT_STORE;
+}
+
+static void stop_domain(struct daemon *d)
+{
+    domain_free(d->domain);
+}
+
+static int start_loops(struct daemon *d, struct err_text *why)
+{
+    d->loops = mem_zalloc((size_t)d->set->threads, sizeof(struct loop *));
+    for (; d->n_loops < (size_t)d->set->threads; d->n_loops++) {
+        struct loop *loop;
+        if (loop_new(&loop, why) != ERR_OK)
+            return EXIT_FAILED;
+        d->loops[d->n_loops] = loop;
+        if (loop_start(loop, why) != ERR_OK) {
+            loop_free(loop);
+            return EXIT_FAILED;
+        }
+    }
+    return EXIT_SERVED;
+}
+
+static void stop_loops(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_loops; i++) {
+        loop_stop(d->loops[i]);
+        loop_free(d->loops[i]);
+    }
+    free(d->loops);
+}
+
+static int start_rpc(struct daemon *d, struct err_text *why)
+{
+    (void)why;
+    d->queue = queue_new((size_t)d->set->queue_length);
+    struct rpc_options opt = {.domain = d->domain,
+                              .queue = d->queue,
+                              .callers = d->callers,
+                              .clock = d->clock,
+                              .loops = d->loops,
+                              .n_loops = d->n_loops};
+    d->rpc = rpc_new(&opt);
+    struct grpc_server_options server = {
+        .loops = d->loops, .n_loops = d->n_loops, .clock = d->clock, .limits = GRPC_LIMITS_DEFAULT};
+    server.limits.message_bytes = (size_t)d->set->message_bytes;
+    server.limits.metadata_bytes = (size_t)d->set->metadata_bytes;
+    server.limits.streams = (uint32_t)d->set->streams;
+    server.limits.connections = (uint32_t)d->set->connections;
+    server.methods = rpc_methods(d->rpc, &server.n_methods);
+    d->server = grpc_server_new(&server);
+    rpc_attach(d->rpc, d->server);
+    return EXIT_SERVED;
+}
+
+/* The worker has ended, and what it gave back to the loops is done before the server's own
+ * last task there. */
+static void stop_rpc(struct daemon *d)
+{
+    grpc_server_free(d->server);
+    rpc_free(d->rpc);
+    queue_free(d->queue);
+}
+
+static int start_worker(struct daemon *d, struct err_text *why)
+{
+    struct worker_options opt = {.name = "store",
+                                 .queue = d->queue,
+                                 .batch_max = BATCH_MAX,
+                                 .run = rpc_run_batch,
+                                 .ctx = d->rpc};
+    return worker_start(&d->worker, &opt, why) == ERR_OK ? EXIT_SERVED : EXIT_FAILED;
+}
+
+static void stop_worker(struct daemon *d)
+{
+    if (d->queue != NULL)
+        queue_close(d->queue);
+    worker_stop(d->worker);
+}
+
+static int start_listening(struct daemon *d, struct err_text *why)
+{
+    char bound[GRPC_ADDRESS_MAX];
+    if (grpc_server_listen(d->server, d->set->listen, bound, why) != ERR_OK)
+        return EXIT_CONFIG;
+    d->listening = true;
+    if (d->set->callers_file[0] == '\0')
+        log_event(LOG_WARN, "no_callers_file",
+                  log_c("detail", "every local program may call every method"));
+    log_event(LOG_INFO, "listening", log_c("address", bound), log_c("version", TWOSTEP_VERSION),
+              log_i("loops", (int64_t)d->n_loops), log_c("store", d->store->ops->name));
+    return EXIT_SERVED;
+}
+
+/* Accepted calls are answered, new ones go elsewhere. */
+static void stop_listening(struct daemon *d)
+{
+    if (!d->listening)
+        return;
+    rpc_stop_serving(d->rpc);
+    enum err e = grpc_server_drain(d->server, d->set->drain_seconds * 1000);
+    log_event(e == ERR_OK ? LOG_INFO : LOG_WARN, "drained",
+              log_c("result", e == ERR_OK ? "complete" : "cut off after drain_seconds"));
+}
+
+static const struct part {
+    const char *name;
+    int (*start)(struct daemon *d, struct err_text *why); /* an exit status; 0: started */
+    void (*stop)(struct daemon *d);                       /* copes with what start left half done */
+} parts[] = {
+    {"process", start_process, NULL},
+    {"keyring", start_keyring, stop_keyring},
+    {"callers", start_callers, stop_callers},
+    {"store", start_store, stop_store},
+    {"domain", start_domain, stop_domain},
+    {"loops", start_loops, stop_loops},
+    {"rpc", start_rpc, stop_rpc},
+    {"worker", start_worker, stop_worker},
+    {"listener", start_listening, stop_listening},
+};
+#define N_PARTS (sizeof parts / sizeof parts[0])
+/* The parts that --check-config starts: what reads files and touches nothing. */
+#define N_CHECKED_PARTS 3
+
+static int start_parts(struct daemon *d, size_t n, size_t *started)
+{
+    int status = EXIT_SERVED;
+    for (*started = 0; *started < n && status == EXIT_SERVED; ++*started) {
+        struct err_text why = {0};
+        const struct part *part = &parts[*started];
+        status = part->start(d, &why);
+        if (status != EXIT_SERVED)
+            log_event(LOG_ERROR, "start_failed", log_c("part", part->name),
+                      log_c("detail", why.text), log_i("exit", status));
+    }
+    return status;
+}
+
+static void stop_parts(struct daemon *d, size_t started)
+{
+    while (started-- > 0)
+        if (parts[started].stop != NULL)
+            parts[started].stop(d);
+}
+
+/* ---- the main thread waits for signals ----------------------------------------------------------
+ */
+
+static sigset_t watched_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+static void wait_for_stop(struct daemon *d, const sigset_t *set)
+{
+    static const struct timespec tick = {.tv_sec = TICK_SECONDS};
+    for (;;) {
+        int signal = sigtimedwait(set, NULL, &tick);
+        if (signal == SIGTERM || signal == SIGINT) {
+            log_event(LOG_INFO, "stopping", log_c("signal", strsignal(signal)));
+            return;
+        }
+        if (signal == SIGHUP)
+            log_event(LOG_WARN, "not_reloaded",
+                      log_c("detail", "this version reads its files at start only"));
+        else
+            rpc_tick(d->rpc);
+    }
+}
+
+int daemon_run(const struct settings *settings, struct clock *clock)
+{
+    struct daemon d = {.set = settings, .clock = clock};
+    size_t started;
+    /* Before the first thread, so that every thread has them blocked. */
+    sigset_t set = watched_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int status = start_parts(&d, N_PARTS, &started);
+    if (status == EXIT_SERVED)
+        wait_for_stop(&d, &set);
+    stop_parts(&d, started);
+    return status;
+}
+
+int daemon_check(const struct settings *settings)
+{
+    struct daemon d = {.set = settings};
+    size_t started;
+    int status = start_parts(&d, N_CHECKED_PARTS, &started);
+    stop_parts(&d, started);
+    return status;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/settings.h"
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENV_PREFIX        "TWOSTEP_"
+#define STATE_DIR_DEFAULT "/var/lib/twostep"
+#define THREADS_MAX       64
+
+#define TEXT(member, text)                                                                         \
+    {                                                                                              \
+        .name = #member, .kind = CONFIG_STR, .offset = offsetof(struct settings, member),          \
+        .default_text = text                                                                       \
+    }
+#define NUMBER(member, text, least, most)                                                          \
+    {                                                                                              \
+        .name = #member, .kind = CONFIG_INT, .offset = offsetof(struct settings, member),          \
+        .default_text = text, .min = least, .max = most                                            \
+    }
+#define FLAG(member, text)                                                                         \
+    {                                                                                              \
+        .name = #member, .kind = CONFIG_BOOL, .offset = offsetof(struct settings, member),         \
+        .default_text = text                                                                       \
+    }
+
+static const struct config_key keys[] = {
+    TEXT(listen, "127.0.0.1:7443"),
+    TEXT(store, NULL),
+    TEXT(keyring_file, NULL),
+    TEXT(callers_file, NULL),
+    TEXT(state_dir, NULL),
+    TEXT(log_level, "info"),
+    NUMBER(threads, "0", 0, THREADS_MAX),
+    NUMBER(drain_seconds, "30", 0, 3600),
+    FLAG(allow_plaintext, "no"),
+    NUMBER(queue_length, "10000", 1, 1000000),
+    NUMBER(message_bytes, "65536", 1024, 16777216),
+    NUMBER(metadata_bytes, "8192", 1024, 65536),
+    NUMBER(streams, "100", 1, 10000),
+    NUMBER(connections, "10000", 1, 1000000),
+    NUMBER(lockout_free_tries, "5", 1, 20),
+    NUMBER(lockout_first_wait, "30", 1, 3600),
+    NUMBER(lockout_longest_wait, "3600", 1, 86400),
+    NUMBER(lockout_limit, "100", 1, 100),
+};
+
+static const struct config_schema schema = {
+    .env_prefix = ENV_PREFIX, .keys = keys, .n_keys = sizeof keys / sizeof keys[0]};
+
+static bool is_setting(struct str name)
+{
+    for (size_t i = 0; i < schema.n_keys; i++)
+        if (strlen(keys[i].name) == name.len && strncasecmp(keys[i].name, name.p, name.len) == 0)
+            return true;
+    return false;
+}
+
+/* A misspelt TWOSTEP_CALLERS_FILE would be left unheeded without a word. */
+static void warn_of_unknown_variables(void)
+{
+    for (char **e = environ; *e != NULL; e++) {
+        struct str name = {.p = *e, .len = strcspn(*e, "=")};
+        struct str prefix = STR(ENV_PREFIX);
+        if (str_has_prefix(name, prefix) &&
+            !is_setting((struct str){.p = name.p + prefix.len, .len = name.len - prefix.len}))
+            log_event(LOG_WARN, "unknown_variable", log_s("name", name),
+                      log_c("detail", "not a setting of this version"));
+    }
+}
+
+static char *state_dir_default(void)
+{
+    const char *given = getenv("STATE_DIRECTORY");
+    if (given == NULL || given[0] == '\0')
+        return mem_strdup(STATE_DIR_DEFAULT);
+    char *first = mem_strdup(given);
+    first[strcspn(first, ":")] = '\0';
+    return first;
+}
+
+/* *member = prefix + state_dir + "/" + name, when it was not given. */
+static void fill_path(char **member, const char *prefix, const char *dir, const char *name)
+{
+    if ((*member)[0] != '\0')
+        return;
+    struct buf path = BUF_INIT;
+    buf_printf(&path, "%s%s/%s", prefix, dir, name);
+    buf_append_byte(&path, '\0');
+    free(*member);
+    *member = (char *)path.data;
+}
+
+static void fill_in(struct settings *s)
+{
+    if (s->state_dir[0] == '\0') {
+        free(s->state_dir);
+        s->state_dir = state_dir_default();
+    }
+    fill_path(&s->store, "sqlite:", s->state_dir, "twostep.db");
+    fill_path(&s->keyring_file, "", s->state_dir, "keyring");
+    if (s->threads == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        s->threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : cores;
+    }
+}
+
+static enum err check_together(const struct settings *s, struct err_text *why)
+{
+    enum log_level level;
+    if (!log_level_parse(str_from(s->log_level), &level))
+        return err_set(why, ERR_INVALID, NULL,
+                       "log_level: \"%.20s\" is none of error, warn, info and debug", s->log_level);
+    if (settings_sqlite_path(s) == NULL)
+        return err_set(why, ERR_INVALID, NULL,
+                       "store: \"%.20s\" is not sqlite:PATH, the store of this version", s->store);
+    if (s->lockout_longest_wait < s->lockout_first_wait)
+        return err_set(why, ERR_INVALID, NULL,
+                       "lockout_longest_wait: shorter than lockout_first_wait");
+    if (s->lockout_limit < s->lockout_free_tries)
+        return err_set(why, ERR_INVALID, NULL, "lockout_limit: less than lockout_free_tries");
+    return ERR_OK;
+}
+
+enum err settings_load(const char *file, struct settings *out, struct err_text *why)
+{
+    struct settings s = {0};
+    TRY(config_load(&schema, file, &s, why));
+    fill_in(&s);
+    enum err e = check_together(&s, why);
+    if (e != ERR_OK) {
+        settings_release(&s);
+        return e;
+    }
+    warn_of_unknown_variables();
+    *out = s;
+    return ERR_OK;
+}
+
+void settings_release(struct settings *s)
+{
+    config_release(&schema, s);
+}
+
+const char *settings_sqlite_path(const struct settings *s)
+{
+    static const char scheme[] = "sqlite:";
+    if (!str_has_prefix(str_from(s->store), STR("sqlite:")) || s->store[strlen(scheme)] == '\0')
+        return NULL;
+    return s->store + strlen(scheme);
+}
+
+void settings_print(const struct settings *s)
+{
+    for (size_t i = 0; i < schema.n_keys; i++) {
+        const void *at = (const char *)s + keys[i].offset;
+        switch (keys[i].kind) {
+        case CONFIG_STR:
+            printf("%s = \"%s\"\n", keys[i].name, *(char *const *)at);
+            break;
+        case CONFIG_INT:
+            printf("%s = %lld\n", keys[i].name, (long long)*(const int64_t *)at);
+            break;
+        case CONFIG_BOOL:
+            printf("%s = %s\n", keys[i].name, *(const bool *)at ? "yes" : "no");
+            break;
+        }
+    }
+}
