@@ -232,6 +232,25 @@ static enum err draw(struct sink *out, const QRcode *code, enum qr_format format
     return ERR_INTERNAL;
 }
 
+static void free_symbol(QRcode *code)
+{
+    secret_wipe(code->data, (size_t)code->width * (size_t)code->width);
+    QRcode_free(code);
+}
+
+/* libqrencode frees its working copies of a text as they are and lets nobody wipe
+ * them. Other text of the same length takes the same blocks from the allocator
+ * again, so its symbol, that nobody needs, overwrites them. */
+static void overwrite_working_copies(size_t len)
+{
+    char *other = mem_zalloc(len + 1, 1);
+    memset(other, 'x', len);
+    QRcode *code = QRcode_encodeString8bit(other, 0, QR_ECLEVEL_M);
+    if (code != NULL)
+        free_symbol(code);
+    free(other);
+}
+
 enum err qr_draw(struct qr_image *out, const char *text, enum qr_format format,
                  struct err_text *why)
 {
@@ -245,8 +264,8 @@ enum err qr_draw(struct qr_image *out, const char *text, enum qr_format format,
 
     struct sink sink = {0};
     enum err e = draw(&sink, code, format);
-    secret_wipe(code->data, (size_t)code->width * (size_t)code->width);
-    QRcode_free(code);
+    free_symbol(code);
+    overwrite_working_copies(len);
     struct qr_image image = {.bytes = sink.bytes, .len = sink.len};
     if (e != ERR_OK) {
         qr_image_release(&image);

@@ -101,6 +101,8 @@ static void read_text(struct matrix *m, const struct qr_image *img)
         assert_in_range(row, 0, SIDE_MAX / 2 - 1);
     }
     assert_int_equal(row, (m->side + 1) / 2);
+    for (size_t x = 0; x < m->side; x++) /* a last row without a partner: nothing below it */
+        assert_true(m->side % 2 == 0 || m->dark[m->side][x]);
     free(text);
 }
 
