@@ -44,7 +44,8 @@ uint32_t keyring_id_at(const struct keyring *k, size_t i);
 MUST_CHECK enum err keyring_create(const char *path, struct err_text *why);
 
 /* Adds a random key and makes it the active one; *id_out is its id. The keys that
- * were there stay, so that what they sealed still opens. */
+ * were there stay, so that what they sealed still opens; so do comments. ERR_LIMIT
+ * when there are KEYRING_MAX_KEYS. Safe against another process that does the same. */
 MUST_CHECK enum err keyring_add(const char *path, uint32_t *id_out, struct err_text *why);
 
 #endif

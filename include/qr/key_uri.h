@@ -13,7 +13,7 @@
 
 struct secret;
 
-/* Longest URI that is made: with 64-byte secret and ids of full length. */
+/* Room for the longest URI that is made, with its NUL. */
 #define KEY_URI_MAX 1024
 /* Cameras of old phones read a code of up to this many characters well. */
 #define KEY_URI_SHORT 180
@@ -29,9 +29,10 @@ struct key_uri {
 
 /* Writes the URI into out, terminated; wipe it after use. When it would be longer
  * than KEY_URI_SHORT, the account is cut at a character's border, with "…" in place
- * of the rest, as far as it has to be and leaves at least 8 characters; the issuer
- * and the secret are never cut. ERR_INVALID with the field for a colon, an empty or
- * an overlong name. */
+ * of the rest, as far as it has to be, leaves at least 8 characters and makes it
+ * shorter; the issuer and the secret are never cut. ERR_INVALID with the field
+ * (issuer or account_name, as the API names them) for a colon, an empty or an
+ * overlong name; ERR_INTERNAL for an empty secret or a number out of its range. */
 MUST_CHECK enum err key_uri_write(char out[static KEY_URI_MAX], const struct key_uri *u,
                                   struct err_text *why);
 

@@ -14,13 +14,13 @@
 enum qr_format { QR_PNG, QR_SVG, QR_TEXT };
 
 struct qr_image {
-    uint8_t *bytes; /* text is UTF-8 and not terminated */
+    uint8_t *bytes; /* SVG and text are UTF-8, with a NUL after them that len does not count */
     size_t len;
 };
 
-/* Draws text (at most 1,024 bytes). PNG: 8 pixels a module, one bit deep. SVG: one path,
- * scales, no script, no reference to elsewhere. Text: two modules a character cell
- * with half blocks, light modules drawn, for a dark terminal; lines end in '\n'. */
+/* Draws text (1 to 1,024 bytes, else ERR_INVALID). PNG: 8 pixels a module, one bit deep. SVG: one
+ * path, scales, no script, no reference to elsewhere. Text: two modules a character cell with half
+ * blocks, light modules drawn, for a dark terminal; lines end in '\n'. */
 MUST_CHECK enum err qr_draw(struct qr_image *out, const char *text, enum qr_format format,
                             struct err_text *why);
 
