@@ -66,21 +66,88 @@ $(BUILD)/src/%.o: src/%.c $(GEN_STAMP)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) -include include/base/banned.h $(CFLAGS) -c -o $@ $<
 
-# ---- unit tests: one program a module ------------------------------------------------------------
+# ---- tests: one program a module, and servers for the clients of tests/rpc -----------------------
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c) $(wildcard tests/store/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
+PROGRAM_SRC := $(wildcard tests/programs/*.c)
+PROGRAM_BIN := $(PROGRAM_SRC:%.c=$(BUILD)/%)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
 SUPPORT_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
-.SECONDARY: $(UNIT_BIN:%=%.o) $(SUPPORT_O)
+# Messages of test services, in protos of their own.
+TEST_PROTOS := $(wildcard tests/proto/*.proto)
+TEST_GEN_C  := $(TEST_PROTOS:tests/proto/%.proto=$(BUILD)/gen/tests/%.pb-c.c)
+TEST_GEN_O  := $(TEST_GEN_C:.c=.o)
+# The API for Python clients: google and grpc's own come with python3-grpcio and python3-protobuf.
+PY_STAMP := $(BUILD)/py/.stamp
+.SECONDARY: $(UNIT_BIN:%=%.o) $(PROGRAM_BIN:%=%.o) $(BENCH_BIN:%=%.o) $(SUPPORT_O)
 
-$(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP)
+$(TEST_GEN_C): $(BUILD)/gen/tests/%.pb-c.c: tests/proto/%.proto
+	@mkdir -p $(@D)
+	$(Q)$(PROTOC) -Itests/proto --c_out=$(@D) $<
+$(TEST_GEN_O): %.o: %.c
+	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -c -o $@ $<
+
+$(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP) $(TEST_GEN_C)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests -I$(BUILD)/gen/tests $(CFLAGS) -c -o $@ $<
 $(UNIT_BIN): %: %.o $(SUPPORT_O) $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+$(PROGRAM_BIN) $(BENCH_BIN): %: %.o $(TEST_GEN_O) $(LIB)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
-units: $(UNIT_BIN)
+$(PY_STAMP): $(PROTOS) $(TEST_PROTOS)
+	@echo "  PROTO $(BUILD)/py"
+	$(Q)mkdir -p $(BUILD)/py
+	$(Q)$(PROTOC) -Iproto -Itests/proto -I/usr/include --python_out=$(BUILD)/py --grpc_python_out=$(BUILD)/py \
+	    --plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin $(PROTOS) $(TEST_PROTOS)
+	$(Q)touch $@
 
--include $(OBJ:.o=.d) $(UNIT_BIN:%=%.d) $(SUPPORT_O:.o=.d)
-.PHONY: all units
+# Everything that tests need; running them is tests/run's business.
+test-programs: $(BIN) $(UNIT_BIN) $(PROGRAM_BIN) $(PY_STAMP)
+
+check: deps-test
+	$(Q)$(MAKE) --no-print-directory test-programs lint
+	$(Q)tests/run $(BUILD)
+
+asan:
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined test-programs
+	$(Q)tests/run --sanitized build/address
+tsan:
+	$(Q)$(MAKE) --no-print-directory SAN=thread test-programs
+	$(Q)tests/run --sanitized build/thread
+crash: all $(PROGRAM_BIN) $(PY_STAMP)
+	$(Q)tests/run --crash $(BUILD)
+bench: all $(BENCH_BIN) $(PROGRAM_BIN)
+	$(Q)tests/bench/run $(BUILD)
+
+# ---- the tree's own rules ---------------------------------------------------------------------------
+C_FILES := $(shell git ls-files 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' 2>/dev/null)
+lint:
+	$(Q)tests/lint/run
+format:
+	$(Q)clang-format -i $(C_FILES)
+
+# ---- using it ------------------------------------------------------------------------------------------
+deps:
+	$(Q)deploy/install-deps.sh build
+deps-test:
+	$(Q)deploy/install-deps.sh test
+	$(Q)deploy/install-peers.sh
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)deploy/demo
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	rm -rf build
+
+-include $(OBJ:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
+.PHONY: all test-programs check asan tsan crash bench lint format deps deps-test demo install clean
