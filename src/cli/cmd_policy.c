@@ -248,7 +248,7 @@ static void set_field(struct set_args *a, const struct argp_option *option, char
     bool is_default =
         *text == '\0' || (f->type == PROTOBUF_C_TYPE_MESSAGE && strcmp(text, "none") == 0);
     if (!is_default && !set_value(a, f, text))
-        argp_error(state, "--%s: '%s' is not %s", option->name, text, option->arg);
+        argp_error(state, "--%s: expects %s, not '%s'", option->name, option->arg, text);
 }
 
 static error_t parse_set(int key, char *arg, struct argp_state *state)

@@ -63,7 +63,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp options_argp = {.options = options_table, .parser = parse_option};
-const struct argp_child cli_children[] = {{&options_argp, 0, NULL, 1}, {0}};
+const struct argp_child cli_children[] = {{&options_argp, 0, NULL, 3}, {0}};
 
 /* ---- finding the command ----------------------------------------------------------------- */
 

@@ -70,8 +70,10 @@ static json_t *from_timestamp(const ProtobufCMessage *message)
 static json_t *from_duration(const ProtobufCMessage *message)
 {
     const Google__Protobuf__Duration *d = (const Google__Protobuf__Duration *)message;
+    bool in_range = d->seconds >= -DURATION_MAX_S && d->seconds <= DURATION_MAX_S &&
+                    d->nanos > -NANOS_PER_SECOND && d->nanos < NANOS_PER_SECOND;
     bool mixed = (d->seconds < 0 && d->nanos > 0) || (d->seconds > 0 && d->nanos < 0);
-    if (mixed || llabs(d->seconds) > DURATION_MAX_S || abs(d->nanos) >= NANOS_PER_SECOND)
+    if (!in_range || mixed)
         return NULL;
     const char *sign = d->seconds < 0 || d->nanos < 0 ? "-" : "";
     long long seconds = llabs(d->seconds);

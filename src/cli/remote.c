@@ -42,10 +42,16 @@ static enum err read_authorization(char out[static AUTHORIZATION], size_t *len_o
     return ERR_OK;
 }
 
-static void tell_no_answer(const struct cli_options *options, const struct err_text *why)
+static enum cli_exit tell_no_answer(const struct cli_options *options, enum err e,
+                                    const struct err_text *why)
 {
+    if (e == ERR_INVALID) {
+        term_problem("--server: '%s': %s", options->server, why->text);
+        return CLI_USAGE;
+    }
     term_problem("no answer from %s: %s", options->server, why->text);
     term_detail("is twostepd running there? --server=ADDR names another place");
+    return CLI_UNDECIDED;
 }
 
 static enum err exchange(const struct cli_options *options, const struct grpc_client_call *call,
@@ -85,13 +91,11 @@ static enum cli_exit send_request(struct grpc_client_reply *reply,
         .timeout_ms = options->timeout_ms,
     };
     enum err e = exchange(options, &call, reply, &why);
-    if (e != ERR_OK)
-        tell_no_answer(options, &why);
     secret_wipe(authorization, sizeof authorization);
     if (packed.len > 0)
         secret_wipe(packed.data, packed.len);
     buf_release(&packed);
-    return e == ERR_OK ? CLI_DONE : CLI_UNDECIDED;
+    return e == ERR_OK ? CLI_DONE : tell_no_answer(options, e, &why);
 }
 
 static enum cli_exit unpack(struct remote_answer *out, const ProtobufCMessageDescriptor *type,

@@ -20,7 +20,8 @@ struct remote_answer {
     struct arena *arena;
 };
 
-/* CLI_DONE and *out, or CLI_UNDECIDED after saying why. */
+/* CLI_DONE and *out, or after saying why CLI_UNDECIDED, or CLI_USAGE for a server's address
+ * that is none. */
 MUST_CHECK enum cli_exit remote_call(struct remote_answer *out, const struct cli_options *options,
                                      const ProtobufCServiceDescriptor *service, const char *method,
                                      const ProtobufCMessage *request);
