@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #define OPEN_TO_OTHERS (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)
-#define OWNER_ONLY     (S_IRUSR | S_IWUSR)
+/* In the name of a file that is not in its place yet. */
+#define RANDOM_LEN 6
+#define OWNER_ONLY (S_IRUSR | S_IWUSR)
 
 /* The last system call on path failed: what that means. */
 static enum err failed(struct err_text *why, const char *path, const char *doing)
@@ -170,11 +172,12 @@ static enum err move_into_place(const char *temporary, const char *path, bool cr
 enum err file_write_private(const char *path, const uint8_t *bytes, size_t n, bool create_only,
                             struct err_text *why)
 {
-    static const char suffix[] = ".XXXXXX";
     size_t len = strlen(path);
-    char *temporary = mem_alloc(len + sizeof suffix);
+    char *temporary = mem_alloc(len + 1 + RANDOM_LEN + 1);
     memcpy(temporary, path, len);
-    memcpy(temporary + len, suffix, sizeof suffix);
+    temporary[len] = '.';
+    memset(temporary + len + 1, 'X', RANDOM_LEN); /* mkostemp's place for it */
+    temporary[len + 1 + RANDOM_LEN] = '\0';
 
     enum err e;
     int fd = mkostemp(temporary, O_CLOEXEC);

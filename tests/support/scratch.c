@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define RANDOM_LEN 6
+
 static void must(int ok, const char *what)
 {
     if (ok)
@@ -19,7 +21,10 @@ static void must(int ok, const char *what)
 void scratch_init(struct scratch *s)
 {
     const char *base = getenv("TMPDIR");
-    snprintf(s->folder, sizeof s->folder, "%s/twostep-test.XXXXXX", base != NULL ? base : "/tmp");
+    int n = snprintf(s->folder, sizeof s->folder, "%s/twostep-test-", base != NULL ? base : "/tmp");
+    must(n > 0 && (size_t)n + RANDOM_LEN < sizeof s->folder, "path too long");
+    memset(s->folder + n, 'X', RANDOM_LEN); /* mkdtemp's place for it */
+    s->folder[n + RANDOM_LEN] = '\0';
     must(mkdtemp(s->folder) != NULL, "mkdtemp");
 }
 
