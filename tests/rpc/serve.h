@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef TEST_SERVE_H
+#define TEST_SERVE_H
+
+/* What the test servers share: the command line, the loops, and a graceful end on
+ * SIGTERM. A server tells its address on standard error as the daemon does:
+ * {"event":"listening","address":"127.0.0.1:4711"}
+ *
+ * --listen ADDRESS (a local one), --loops N, and the limits of grpc/server.h:
+ * --message, --metadata, --streams, --connections, --stall. */
+
+#include "grpc/call.h"
+#include "grpc/server.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+#define SERVE_MESSAGE_LIMIT (4 * 1024 * 1024) /* unless the command line says otherwise */
+
+/* Serves until SIGTERM; the exit code of the program. */
+int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t n_methods);
+
+struct grpc_server *serve_server(void);
+
+/* Packs m as the answer's message and replies. */
+void serve_answer(struct grpc_call *call, struct grpc_answer *answer, const ProtobufCMessage *m);
+
+#endif
