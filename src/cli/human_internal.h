@@ -7,7 +7,7 @@
 #include "google/protobuf/duration.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
-#define HUMAN_MAX 48
+#define HUMAN_MAX 96
 
 /* "90 s", "10 min", "24 h": the largest unit that is exact, seconds rounded up. */
 void human_duration(char out[static HUMAN_MAX], const Google__Protobuf__Duration *d);

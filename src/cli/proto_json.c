@@ -15,7 +15,7 @@
 #define INDENT           2
 #define DURATION_MAX_S   INT64_C(315576000000)
 #define NANOS_PER_SECOND 1000000000
-#define NUMBER_TEXT_MAX  40
+#define PRINTED_MAX      40
 
 /* ---- texts ------------------------------------------------------------------------- */
 
@@ -58,6 +58,17 @@ static json_t *base64(const ProtobufCBinaryData *bytes)
     return string_of(&out);
 }
 
+static json_t *print(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static json_t *print(const char *fmt, ...)
+{
+    char text[PRINTED_MAX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    return json_string(text);
+}
+
 /* ---- messages with a form of their own --------------------------------------------- */
 
 static json_t *from_timestamp(const ProtobufCMessage *message)
@@ -76,18 +87,9 @@ static json_t *from_duration(const ProtobufCMessage *message)
     if (!in_range || mixed)
         return NULL;
     const char *sign = d->seconds < 0 || d->nanos < 0 ? "-" : "";
-    long long seconds = llabs(d->seconds);
-    int nanos = abs(d->nanos);
-    char text[NUMBER_TEXT_MAX];
-    if (nanos == 0)
-        snprintf(text, sizeof text, "%s%llds", sign, seconds);
-    else if (nanos % 1000000 == 0)
-        snprintf(text, sizeof text, "%s%lld.%03ds", sign, seconds, nanos / 1000000);
-    else if (nanos % 1000 == 0)
-        snprintf(text, sizeof text, "%s%lld.%06ds", sign, seconds, nanos / 1000);
-    else
-        snprintf(text, sizeof text, "%s%lld.%09ds", sign, seconds, nanos);
-    return json_string(text);
+    char fraction[RFC3339_FRACTION_MAX];
+    rfc3339_fraction(fraction, abs(d->nanos));
+    return print("%s%lld%ss", sign, llabs(d->seconds), fraction);
 }
 
 static json_t *from_field_mask(const ProtobufCMessage *message)
@@ -112,17 +114,6 @@ static const struct {
 };
 
 /* ---- values -------------------------------------------------------------------------- */
-
-static json_t *decimal(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static json_t *decimal(const char *fmt, ...)
-{
-    char text[NUMBER_TEXT_MAX];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    return json_string(text);
-}
 
 static json_t *from_enum(const ProtobufCEnumDescriptor *type, int value)
 {
@@ -149,10 +140,10 @@ static json_t *value_of(const ProtobufCFieldDescriptor *f, const void *p)
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
     case PROTOBUF_C_TYPE_SFIXED64:
-        return decimal("%" PRId64, *(const int64_t *)p);
+        return print("%" PRId64, *(const int64_t *)p);
     case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_FIXED64:
-        return decimal("%" PRIu64, *(const uint64_t *)p);
+        return print("%" PRIu64, *(const uint64_t *)p);
     case PROTOBUF_C_TYPE_FLOAT:
         return json_real((double)*(const float *)p);
     case PROTOBUF_C_TYPE_DOUBLE:

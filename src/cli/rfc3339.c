@@ -6,9 +6,23 @@
 #define NANOS_PER_SECOND 1000000000
 #define NANOS_PER_MILLI  1000000
 #define NANOS_PER_MICRO  1000
-#define DATE_TIME_LEN    19 /* "2026-03-01T09:00:00" */
-#define OFFSET_LEN       6  /* "+01:00" */
+#define DATE_TIME_LEN    19   /* "2026-03-01T09:00:00" */
+#define OFFSET_LEN       6    /* "+01:00" */
+#define YEAR_BASE        1900 /* of struct tm */
 #define YEAR_MAX         9999
+
+void rfc3339_fraction(char out[static RFC3339_FRACTION_MAX], int32_t nanos)
+{
+    uint32_t n = (uint32_t)nanos;
+    if (n == 0)
+        out[0] = '\0';
+    else if (n % NANOS_PER_MILLI == 0)
+        snprintf(out, RFC3339_FRACTION_MAX, ".%03u", n / NANOS_PER_MILLI);
+    else if (n % NANOS_PER_MICRO == 0)
+        snprintf(out, RFC3339_FRACTION_MAX, ".%06u", n / NANOS_PER_MICRO);
+    else
+        snprintf(out, RFC3339_FRACTION_MAX, ".%09u", n);
+}
 
 bool rfc3339_format(char out[static RFC3339_MAX], int64_t seconds, int32_t nanos)
 {
@@ -16,19 +30,12 @@ bool rfc3339_format(char out[static RFC3339_MAX], int64_t seconds, int32_t nanos
     time_t t = seconds;
     if (nanos < 0 || nanos >= NANOS_PER_SECOND || gmtime_r(&t, &tm) == NULL)
         return false;
-    if (tm.tm_year + 1900 < 1 || tm.tm_year + 1900 > YEAR_MAX)
+    if (tm.tm_year < 1 - YEAR_BASE || tm.tm_year > YEAR_MAX - YEAR_BASE)
         return false;
-    int n = snprintf(out, RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
-                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-    size_t room = RFC3339_MAX - (size_t)n;
-    if (nanos == 0)
-        snprintf(out + n, room, "Z");
-    else if (nanos % NANOS_PER_MILLI == 0)
-        snprintf(out + n, room, ".%03dZ", nanos / NANOS_PER_MILLI);
-    else if (nanos % NANOS_PER_MICRO == 0)
-        snprintf(out + n, room, ".%06dZ", nanos / NANOS_PER_MICRO);
-    else
-        snprintf(out + n, room, ".%09dZ", nanos);
+    char fraction[RFC3339_FRACTION_MAX];
+    rfc3339_fraction(fraction, nanos);
+    snprintf(out, RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d%sZ", tm.tm_year + YEAR_BASE,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
     return true;
 }
 
@@ -89,7 +96,7 @@ bool rfc3339_parse(const char *text, int64_t *unix_ms_out)
         !looks_like(text, "0000-00-00t00:00:00"))
         return false;
     struct tm tm = {
-        .tm_year = digits(text, 4) - 1900,
+        .tm_year = digits(text, 4) - YEAR_BASE,
         .tm_mon = digits(text + 5, 2) - 1,
         .tm_mday = digits(text + 8, 2),
         .tm_hour = digits(text + 11, 2),
