@@ -35,6 +35,8 @@ static size_t plain_len(struct str s, size_t i)
 /* How many bytes make up the character at s[i] that is not plain. */
 static size_t odd_len(struct str s, size_t i)
 {
+    if ((uint8_t)s.p[i] < 0x80)
+        return 1;
     for (size_t n = 2; n <= 4 && n <= s.len - i; n++)
         if (str_is_utf8((struct str){.p = s.p + i, .len = n}))
             return n;

@@ -9,7 +9,6 @@
 #include "base/str.h"
 #include "domain/domain.h"
 #include "grpc/status.h"
-#include "store/types.h"
 
 struct job;
 struct violations;
