@@ -72,6 +72,7 @@ struct grpc_call *call_open(struct conn *conn, int32_t stream)
     call->stream = stream;
     call->state = CALL_HEADERS;
     call->request_ended = false;
+    call->context = NULL;
     call->deadline_ms = INT64_MAX;
     call->opened = call->touched = conn->edge->now_s;
     TAILQ_INSERT_TAIL(&conn->calls, call, link);
@@ -250,4 +251,14 @@ bool grpc_call_message_was_compressed(const struct grpc_call *call)
 int64_t grpc_call_deadline_ms(const struct grpc_call *call)
 {
     return call->deadline_ms;
+}
+
+void grpc_call_set_context(struct grpc_call *call, const void *ctx)
+{
+    call->context = ctx;
+}
+
+const void *grpc_call_context(const struct grpc_call *call)
+{
+    return call->context;
 }

@@ -30,6 +30,7 @@ struct grpc_call {
     struct edge *edge;
     struct conn *conn; /* NULL: unused */
     const struct grpc_method *method;
+    const void *context; /* the service's own */
     uint64_t serial;
     uint32_t slot;
     int32_t stream;
