@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
+# buf and otplib (npm), and a gRPC client in Go (built from tests/peers/go). A part that
+# cannot be had is left out, its tests are skipped then.
+set -uo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+peers=${BUILD:-$top/build}/peers
+patience=300 # seconds for one part
+
+mkdir -p "$peers/node"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+skipped() { echo "skipped: $1"; }
+last_words() { grep -v '^[[:space:]]*$' "$log" | tail -n 1 | cut -c 1-160; }
+
+node_peers() {
+    local package=$top/tests/peers/node/package.json
+    if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+        skipped "node: there is no npm"
+        return
+    fi
+    # The copy of package.json is made last: it says that everything of it is there.
+    cmp -s "$package" "$peers/node/installed.json" && return
+    cp "$package" "$peers/node/package.json"
+    if (cd "$peers/node" && timeout "$patience" npm install --no-audit --no-fund --ignore-scripts \
+        --no-package-lock) >"$log" 2>&1; then
+        cp "$package" "$peers/node/installed.json"
+    else
+        skipped "node: npm install: $(last_words)"
+    fi
+}
+
+go_peer() {
+    local source=$top/tests/peers/go
+    if ! command -v go >/dev/null; then
+        skipped "go: there is no go"
+        return
+    fi
+    if [ ! -f "$source/go.mod" ]; then
+        skipped "go: there is no tests/peers/go"
+        return
+    fi
+    # The Go that is here, not one that go.mod could make it download.
+    (cd "$source" && GOTOOLCHAIN=local timeout "$patience" go build -o "$peers/go-peer" .) \
+        >"$log" 2>&1 || skipped "go: go build: $(last_words)"
+}
+
+node_peers
+go_peer
