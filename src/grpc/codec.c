@@ -6,9 +6,11 @@
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static bool stands_for_itself(char c)
+/* A space at either end would not be a field value of HTTP/2 (RFC 9113 section 8.2.1). */
+static bool stands_for_itself(struct str s, size_t i)
 {
-    return c >= ' ' && c <= '~' && c != '%';
+    char c = s.p[i];
+    return (c > ' ' && c <= '~' && c != '%') || (c == ' ' && i > 0 && i + 1 < s.len);
 }
 
 size_t codec_percent_encode(char *out, struct str s)
@@ -17,7 +19,7 @@ size_t codec_percent_encode(char *out, struct str s)
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
         uint8_t byte = (uint8_t)s.p[i];
-        if (stands_for_itself(s.p[i])) {
+        if (stands_for_itself(s, i)) {
             out[n++] = s.p[i];
         } else {
             out[n++] = '%';

@@ -16,8 +16,8 @@
 /* Eight digits and a unit. */
 #define CODEC_TIMEOUT_MAX 9
 
-/* Printable ASCII without '%' stands for itself, every other byte becomes %XX.
- * Returns the length. */
+/* Printable ASCII without '%' stands for itself, every other byte and a space at
+ * either end becomes %XX. Returns the length. */
 size_t codec_percent_encode(char *out, struct str s);
 
 /* Into at most s.len bytes; returns the length. A '%' that no two digits follow

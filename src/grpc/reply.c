@@ -56,7 +56,7 @@ static bool is_sendable(const struct grpc_metadata *m)
             return false;
     return nghttp2_check_header_name((const uint8_t *)m->name.p, m->name.len) &&
            (is_binary(m->name) ||
-            nghttp2_check_header_value((const uint8_t *)m->value.p, m->value.len));
+            nghttp2_check_header_value_rfc9113((const uint8_t *)m->value.p, m->value.len));
 }
 
 static size_t room_for_metadata(const struct grpc_metadata *m, size_t n)

@@ -2,7 +2,8 @@
 """A client that writes HTTP/2 frames by hand, right ones and wrong ones.
 
 Only the header compression is somebody else's (python3-hpack). It answers nothing
-by itself but SETTINGS and PING, and opens no window unless told to.
+by itself but SETTINGS and PING; its windows are as large as can be unless a test
+makes them small.
 """
 
 import collections
@@ -22,6 +23,8 @@ NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
 
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE = 3, 4, 6
+
+LARGE_WINDOWS = [(INITIAL_WINDOW_SIZE, 2**31 - 1)]
 
 Frame = collections.namedtuple("Frame", "type flags stream payload")
 
@@ -104,7 +107,7 @@ class Answer:
 class Connection:
     """One connection. Streams are numbered by .open(); .answers[stream] is what came."""
 
-    def __init__(self, port, settings=(), seconds=10, greet=True, window=2**31 - 1 - 65535):
+    def __init__(self, port, settings=LARGE_WINDOWS, seconds=10, greet=True, window=2**31 - 65536):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.encoder = hpack.Encoder()
