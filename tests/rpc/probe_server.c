@@ -10,9 +10,11 @@
 #include "rpctest/v1/probe.pb-c.h"
 
 #include <event2/event.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 static atomic_uint_fast64_t served;
 
@@ -21,11 +23,39 @@ static struct str bytes(ProtobufCBinaryData b)
     return (struct str){.p = (const char *)b.data, .len = b.len};
 }
 
+static void on_time(evutil_socket_t fd, short what, void *arg);
+
 /* An answer that waits for its time. */
 struct probe {
+    LIST_ENTRY(probe) link;
     struct grpc_call_id id;
     Rpctest__V1__AnswerRequest *request;
 };
+
+static LIST_HEAD(, probe) waiting; /* of all loops */
+static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void probe_new(struct grpc_call_id id, Rpctest__V1__AnswerRequest *request,
+                      struct event_base *base)
+{
+    struct probe *probe = mem_zalloc(1, sizeof *probe);
+    *probe = (struct probe){.id = id, .request = request};
+    pthread_mutex_lock(&waiting_lock);
+    LIST_INSERT_HEAD(&waiting, probe, link);
+    pthread_mutex_unlock(&waiting_lock);
+    struct timeval wait = {.tv_sec = request->delay_ms / 1000,
+                           .tv_usec = request->delay_ms % 1000 * 1000};
+    event_base_once(base, -1, EV_TIMEOUT, on_time, probe, &wait);
+}
+
+static void probe_free(struct probe *probe)
+{
+    pthread_mutex_lock(&waiting_lock);
+    LIST_REMOVE(probe, link);
+    pthread_mutex_unlock(&waiting_lock);
+    rpctest__v1__answer_request__free_unpacked(probe->request, NULL);
+    free(probe);
+}
 
 static struct grpc_metadata *make_metadata(Rpctest__V1__Field *const *fields, size_t n,
                                            size_t *n_out)
@@ -111,8 +141,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     struct grpc_call *call = grpc_call_find(serve_server(), probe->id);
     if (call != NULL)
         probe_answer(call, probe->request);
-    rpctest__v1__answer_request__free_unpacked(probe->request, NULL);
-    free(probe);
+    probe_free(probe);
 }
 
 static void probe(struct grpc_call *call, const struct grpc_method *method)
@@ -125,11 +154,7 @@ static void probe(struct grpc_call *call, const struct grpc_method *method)
     if (request == NULL) {
         grpc_reply_status(call, GRPC_INTERNAL, "not an AnswerRequest");
     } else if (request->delay_ms > 0) {
-        struct probe *later = mem_zalloc(1, sizeof *later);
-        *later = (struct probe){.id = grpc_call_id(call), .request = request};
-        struct timeval wait = {.tv_sec = request->delay_ms / 1000,
-                               .tv_usec = request->delay_ms % 1000 * 1000};
-        event_base_once(loop_base(grpc_call_loop(call)), -1, EV_TIMEOUT, on_time, later, &wait);
+        probe_new(grpc_call_id(call), request, loop_base(grpc_call_loop(call)));
     } else {
         probe_answer(call, request);
         rpctest__v1__answer_request__free_unpacked(request, NULL);
@@ -149,5 +174,8 @@ static const struct grpc_method methods[] = {
 
 int main(int argc, char **argv)
 {
-    return serve_main(argc, argv, methods, sizeof methods / sizeof methods[0]);
+    int code = serve_main(argc, argv, methods, sizeof methods / sizeof methods[0]);
+    for (struct probe *p; (p = LIST_FIRST(&waiting)) != NULL;)
+        probe_free(p);
+    return code;
 }
