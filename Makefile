@@ -95,7 +95,10 @@ $(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP) $(TEST_GEN_C)
 $(UNIT_BIN): %: %.o $(SUPPORT_O) $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(PROGRAM_BIN) $(BENCH_BIN): %: %.o $(TEST_GEN_O) $(LIB)
+$(PROGRAM_BIN): %: %.o $(TEST_GEN_O) $(LIB)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+$(BENCH_BIN): %: %.o $(BUILD)/tests/support/calls.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
