@@ -52,7 +52,8 @@ static void show(const Twostep__V1__Policy *p)
     term_field("codes", "%s, %u digits",
                names_short(&twostep__v1__algorithm__descriptor, (int)p->algorithm), p->digits);
     show_duration("period", p->period);
-    term_field("window", "%u steps early or late", p->window_steps);
+    term_field("window", "%u step%s early or late", p->window_steps,
+               p->window_steps == 1 ? "" : "s");
     show_duration("enrolment waits", p->enrollment_lifetime);
     show_duration("reset link waits", p->reset_lifetime);
     show_text("reset link", p->reset_link);

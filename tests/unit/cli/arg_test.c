@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -34,16 +34,26 @@ static void durations_have_units(void **state)
         const char *text;
         int64_t ms;
     } cases[] = {
-        {"0", 0},        {"90", 90000},     {"90s", 90000},      {"1500ms", 1500},
-        {"10m", 600000}, {"2h", 7200000},   {"7d", 604800000},
+        {"0", 0},        {"90", 90000},   {"90s", 90000},    {"1500ms", 1500},
+        {"10m", 600000}, {"2h", 7200000}, {"7d", 604800000},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t ms = -1;
         assert_true(arg_duration(cases[i].text, &ms));
         assert_int_equal(ms, cases[i].ms);
     }
-    static const char *const wrong[] = {"",    "s",    "-1s",  "+1s",  "1.5s", "1 s", "1w",
-                                        "10S", "1s2m", "0x10", "010s", "99999999999999999999s",
+    static const char *const wrong[] = {"",
+                                        "s",
+                                        "-1s",
+                                        "+1s",
+                                        "1.5s",
+                                        "1 s",
+                                        "1w",
+                                        "10S",
+                                        "1s2m",
+                                        "0x10",
+                                        "010s",
+                                        "99999999999999999999s",
                                         "31622400000d"};
     int64_t ms = 42;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -90,8 +90,8 @@ static void bytes_are_base64_with_padding(void **state)
         size_t n;
         const char *json;
     } cases[] = {
-        {"f", 1, "{\"qrPng\":\"Zg==\"}"},       {"fo", 2, "{\"qrPng\":\"Zm8=\"}"},
-        {"foo", 3, "{\"qrPng\":\"Zm9v\"}"},     {"foob", 4, "{\"qrPng\":\"Zm9vYg==\"}"},
+        {"f", 1, "{\"qrPng\":\"Zg==\"}"},         {"fo", 2, "{\"qrPng\":\"Zm8=\"}"},
+        {"foo", 3, "{\"qrPng\":\"Zm9v\"}"},       {"foob", 4, "{\"qrPng\":\"Zm9vYg==\"}"},
         {"fooba", 5, "{\"qrPng\":\"Zm9vYmE=\"}"}, {"\xfb\xff\x00", 3, "{\"qrPng\":\"+/8A\"}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
