@@ -196,7 +196,7 @@ bool policy_asks(const struct policy *p, enum channel channel, int64_t now_ms,
         *reason_out = LOGIN_REASON_POLICY_OFF;
     else if (channel == CHANNEL_MOBILE && !p->mobile)
         *reason_out = LOGIN_REASON_CHANNEL_OFF;
-    else if (p->suspended_until_ms > now_ms)
+    else if (p->suspended_until_ms != 0 && p->suspended_until_ms > now_ms)
         *reason_out = LOGIN_REASON_SUSPENDED;
     else
         *reason_out = LOGIN_REASON_NONE;
