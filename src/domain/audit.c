@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "audit.h"
+#include "audit_internal.h"
 
 #include "base/json.h"
 #include "crypto/digest.h"

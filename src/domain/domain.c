@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include "domain/domain.h"
 
-#include "audit.h"
+#include "audit_internal.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "domain_internal.h"
-#include "keys.h"
-#include "policy_cache.h"
+#include "keys_internal.h"
+#include "policy_cache_internal.h"
 #include "store/store.h"
 
 #include <stdlib.h>

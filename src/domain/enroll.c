@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 #include "domain/enroll.h"
 
-#include "audit.h"
+#include "audit_internal.h"
 #include "base/clock.h"
 #include "crypto/random.h"
 #include "crypto/secret.h"
 #include "crypto/totp.h"
 #include "domain/policy.h"
 #include "domain_internal.h"
-#include "factor.h"
+#include "factor_internal.h"
 #include "store/store.h"
 
 #include <string.h>

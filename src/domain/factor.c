@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-#include "factor.h"
+#include "factor_internal.h"
 
 #include "crypto/seal.h"
 #include "crypto/secret.h"
 #include "crypto/totp.h"
 #include "domain_internal.h"
-#include "keys.h"
+#include "keys_internal.h"
 
 static struct seal_binding binding_of(struct tenant_id t, struct user_id u, const struct factor *f)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "keys.h"
+#include "keys_internal.h"
 
 #include "base/mem.h"
 #include "crypto/keyring.h"

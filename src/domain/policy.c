@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "domain/policy.h"
 
-#include "audit.h"
+#include "audit_internal.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "crypto/totp.h"
 #include "domain_internal.h"
-#include "policy_cache.h"
+#include "policy_cache_internal.h"
 #include "store/store.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "policy_cache.h"
+#include "policy_cache_internal.h"
 
 #include "base/mem.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include "domain/verify.h"
 
-#include "audit.h"
+#include "audit_internal.h"
 #include "base/clock.h"
 #include "crypto/digest.h"
 #include "domain/policy.h"
 #include "domain_internal.h"
-#include "factor.h"
-#include "keys.h"
+#include "factor_internal.h"
+#include "keys_internal.h"
 #include "store/store.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "check.h"
+#include "check_internal.h"
 
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"

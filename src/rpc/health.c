@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-#include "health.h"
+#include "health_internal.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "grpc/call.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "grpc/server.h"
-#include "refusal.h"
-#include "reply.h"
+#include "refusal_internal.h"
+#include "reply_internal.h"
 #include "rpc_internal.h"
-#include "wire.h"
+#include "wire_internal.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/buf.h"
-#include "check.h"
+#include "check_internal.h"
 #include "domain/login.h"
-#include "reply.h"
+#include "reply_internal.h"
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/buf.h"
-#include "check.h"
+#include "check_internal.h"
 #include "crypto/totp.h"
 #include "domain/policy.h"
-#include "reply.h"
+#include "reply_internal.h"
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-#include "refusal.h"
+#include "refusal_internal.h"
 
 #include "base/buf.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 #include "grpc/call.h"
-#include "reply.h"
+#include "reply_internal.h"
 #include "rpc_internal.h"
 
 #define REFUSAL_DOMAIN "twostep"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "reply.h"
+#include "reply_internal.h"
 
 #include "base/buf.h"
 

@@ -6,10 +6,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "grpc/server.h"
-#include "health.h"
-#include "refusal.h"
+#include "health_internal.h"
+#include "refusal_internal.h"
 #include "rpc_internal.h"
-#include "wire.h"
+#include "wire_internal.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "wire.h"
+#include "wire_internal.h"
 
 #include "base/arena.h"
 #include "rpc_internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef RPC_HEALTH_H
-#define RPC_HEALTH_H
+#ifndef RPC_HEALTH_INTERNAL_H
+#define RPC_HEALTH_INTERNAL_H
 
 /* grpc.health.v1.Health/Check: answered on the loop, without a credential, as load balancers
  * ask. Thread: loop. */

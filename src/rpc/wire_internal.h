@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef RPC_WIRE_H
-#define RPC_WIRE_H
+#ifndef RPC_WIRE_INTERNAL_H
+#define RPC_WIRE_INTERNAL_H
 
 /* From bytes to a protobuf-c message, closing what protobuf-c leaves open: it cuts strings
  * at a NUL, takes bytes that are not UTF-8, and expands hostile input fifty times.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef RPC_REPLY_H
-#define RPC_REPLY_H
+#ifndef RPC_REPLY_INTERNAL_H
+#define RPC_REPLY_INTERNAL_H
 
 /* Small pieces of responses. Thread: any. */
 

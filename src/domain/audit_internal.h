@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef DOMAIN_AUDIT_H
-#define DOMAIN_AUDIT_H
+#ifndef DOMAIN_AUDIT_INTERNAL_H
+#define DOMAIN_AUDIT_INTERNAL_H
 
 /* The audit log: what was decided, for whom, for which caller, as a chain of records in
  * which each carries the hash of the one before. A record is a flat JSON object; its hash is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef DOMAIN_FACTOR_H
-#define DOMAIN_FACTOR_H
+#ifndef DOMAIN_FACTOR_INTERNAL_H
+#define DOMAIN_FACTOR_INTERNAL_H
 
 /* A user's TOTP secret: sealed for the store, opened for the blink of a compare.
  * Thread: worker. */

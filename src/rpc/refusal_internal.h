@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef RPC_REFUSAL_H
-#define RPC_REFUSAL_H
+#ifndef RPC_REFUSAL_INTERNAL_H
+#define RPC_REFUSAL_INTERNAL_H
 
 /* Errors as gRPC says them: a status, a text, and a google.rpc.Status with an ErrorInfo
  * (domain "twostep"), a BadRequest where fields are at fault, a RetryInfo where trying again

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef DOMAIN_KEYS_H
-#define DOMAIN_KEYS_H
+#ifndef DOMAIN_KEYS_INTERNAL_H
+#define DOMAIN_KEYS_INTERNAL_H
 
 /* The tenants' data keys, opened with the keyring and kept for a while. Thread: worker. */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef RPC_CHECK_H
-#define RPC_CHECK_H
+#ifndef RPC_CHECK_INTERNAL_H
+#define RPC_CHECK_INTERNAL_H
 
 /* The rules of the fields. Each function notes what is wrong, with the field's name, and
  * returns the value, or an empty one. Strings are those of wire_unpack: UTF-8 without NUL.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef DOMAIN_POLICY_CACHE_H
-#define DOMAIN_POLICY_CACHE_H
+#ifndef DOMAIN_POLICY_CACHE_INTERNAL_H
+#define DOMAIN_POLICY_CACHE_INTERNAL_H
 
 /* Policies that were read a moment ago: at most POLICY_CACHE_MS old, so that a change by
  * another instance is followed within that time. Thread: worker. */
