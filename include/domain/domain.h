@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "store/types.h"
+#include "store/attempt.h"
 
 struct clock;
 struct domain;

@@ -6,7 +6,7 @@
  * 5.2.2): some free tries, then a wait that doubles up to a longest one, and an end
  * after so many failures in a row. Pure. Thread: any. */
 
-#include "store/types.h"
+#include "store/attempt.h"
 
 struct lockout_settings {
     uint32_t free_tries; /* 1 or more */

@@ -17,53 +17,10 @@
  * Thread: the worker that opened it; a store belongs to one worker. */
 
 #include "base/err.h"
+#include "store/attempt.h"
 #include "store/types.h"
 
 struct store;
-
-/* An attempt that is about to be made. */
-struct charge {
-    int64_t now_ms;
-    const struct lockout_rule *lockout;
-    /* The secret that the code is for: NULL the user's own, else the one with this id,
-     * pending or already confirmed. */
-    const struct enrollment_id *enrollment;
-    uint32_t code_digits;               /* of the code; 0: not a code of digits */
-    const struct request_mark *request; /* NULL: not retry-safe */
-    struct answer if_wrong;        /* recorded for the request unless accept or settle follows */
-    struct answer if_locked;       /* the same for the other ends; the store */
-    struct answer if_not_enrolled; /* fills in retry_after_ms of if_locked */
-    struct answer if_no_enrollment;
-};
-
-enum charge_result {
-    CHARGE_LOCKED = 0,    /* not counted: no code is looked at for retry_after_ms */
-    CHARGE_READY,         /* counted; factor and last_step are filled in */
-    CHARGE_REPEATED,      /* not counted: this request was answered with `first` */
-    CHARGE_REUSED,        /* not counted: the request id came before with other fields */
-    CHARGE_NOT_ENROLLED,  /* not counted: the user has no confirmed secret */
-    CHARGE_NO_ENROLLMENT, /* not counted: unknown, replaced or expired enrolment */
-    CHARGE_WRONG_LENGTH,  /* not counted: the secret's codes have another length */
-    CHARGE_TOO_MANY,      /* not counted: REQUEST_MEMORY_MAX request ids are remembered */
-};
-
-struct charged {
-    enum charge_result result;
-    struct factor factor;
-    int64_t last_step;      /* the newest step accepted of this secret; -1: none */
-    int64_t retry_after_ms; /* CHARGE_LOCKED; 0 with for_good */
-    bool for_good;
-    struct answer first;
-};
-
-/* A right code: its step, and what its request is answered. */
-struct acceptance {
-    struct enrollment_id enrollment; /* of the factor that was charged */
-    int64_t step;
-    int64_t now_ms;
-    const struct request_mark *request;
-    struct answer answer;
-};
 
 struct store_ops {
     const char *name;

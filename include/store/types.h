@@ -23,27 +23,6 @@ struct enrollment_id {
     uint8_t bytes[ENROLLMENT_ID_LEN];
 };
 
-/* A retry-safe request: the caller's UUID, and a keyed hash of everything else in the
- * request, so that the same id with other fields is noticed. */
-#define REQUEST_ID_LEN          16
-#define REQUEST_FINGERPRINT_LEN 16
-struct request_mark {
-    uint8_t id[REQUEST_ID_LEN];
-    uint8_t fingerprint[REQUEST_FINGERPRINT_LEN];
-};
-
-/* How long a request id is remembered, and how many of one user at the most. */
-#define REQUEST_MEMORY_MS  (10 * 60 * 1000)
-#define REQUEST_MEMORY_MAX 64
-
-/* What a Verify was answered. outcome and reason are the domain's numbers. */
-struct answer {
-    uint8_t outcome;
-    uint8_t reason;
-    int64_t retry_after_ms; /* a length, not a point in time; 0: none */
-    int64_t time_ms;
-};
-
 /* A tenant's policy; see proto/twostep/v1/twostep.proto for the meaning of each. */
 #define POLICY_NAME_MAX   64
 #define POLICY_TEXT_MAX   256
@@ -105,15 +84,6 @@ struct user_state {
     uint32_t failures;        /* consecutive attempts without success */
     int64_t retry_after_ms;   /* how long no code is looked at; 0: not locked */
     bool locked_for_good;     /* until an administrator unlocks */
-};
-
-/* How long no code is looked at after the n-th consecutive failure: wait_ms[n], or the
- * last entry when n is larger; 0: no wait. At `limit` failures it is for good. */
-#define LOCKOUT_WAITS_MAX 32
-struct lockout_rule {
-    uint32_t n_waits;
-    int64_t wait_ms[LOCKOUT_WAITS_MAX];
-    uint32_t limit;
 };
 
 /* One record of the audit chain: body is a JSON object, hash covers it and the hash
