@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A real twostepd for a test, started and ended here, and clients of others' making for it:
 grpcio to talk with it, pyotp for the codes, sqlite3 to look at what it left behind."""
+import collections
 import contextlib
 import ctypes
 import hashlib
@@ -22,6 +23,8 @@ sys.path.insert(0, os.path.join(BUILD, "py"))
 
 import grpc  # noqa: E402
 import pyotp  # noqa: E402
+
+import rawh2  # noqa: E402
 
 grpc.__path__.append(os.path.join(BUILD, "py", "grpc"))  # grpc.health.v1 is generated there
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2  # noqa: E402
@@ -139,7 +142,7 @@ class Factor:
                           interval=self.period).generate_otp(step)
 
     def code_at(self, ms):
-        return self.code_of(ms // 1000 // self.period)
+        return self.code_of(max(0, ms) // 1000 // self.period)
 
     def wrong_at(self, ms):
         """A code of the right form that is right nowhere near this time."""
@@ -205,6 +208,27 @@ class Api:
         assert self.outcome(tenant, user, factor.code_at(now_ms),
                             enrollment_id=factor.enrollment_id) == "ACCEPTED"
         return factor
+
+
+def burst(connections, calls, message):
+    """So many Verify calls on each rawh2.Connection, all sent before an answer is read; counts
+    the outcomes."""
+    streams = []
+    for c in connections:
+        out = b""
+        for _ in range(calls):
+            stream = c.new_stream()
+            out += c.header_frames(rawh2.request_headers(SERVICE + "Verify"), stream)
+            out += rawh2.frame(rawh2.DATA, rawh2.END_STREAM, stream, rawh2.message(message))
+            streams.append((c, stream))
+        c.send(out)
+    got = collections.Counter()
+    for c, stream in streams:
+        answer = c.wait(stream)
+        assert answer.grpc == 0
+        outcome = pb.VerifyResponse.FromString(answer.message).outcome
+        got[pb.VerifyOutcome.Name(outcome)[15:]] += 1
+    return got
 
 
 # ---- the daemon -----------------------------------------------------------------------------------
