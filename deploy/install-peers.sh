@@ -6,7 +6,7 @@
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-peers=${BUILD:-$top/build}/peers
+peers=$top/build/peers # one for all builds
 patience=300 # seconds for one part
 
 mkdir -p "$peers/node"
@@ -44,7 +44,7 @@ go_peer() {
         return
     fi
     # The Go that is here, not one that go.mod could make it download.
-    (cd "$source" && GOTOOLCHAIN=local timeout "$patience" go build -o "$peers/go-peer" .) \
+    (cd "$source" && GOTOOLCHAIN=local timeout "$patience" go build -buildvcs=false -o "$peers/go-peer" .) \
         >"$log" 2>&1 || skipped "go: go build: $(last_words)"
 }
 

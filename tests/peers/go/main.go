@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: ISC
+
+// A gRPC client on grpc-go.
+//
+//	peer interop ADDRESS                       gRPC's unary interop cases
+//	peer story ADDRESS DESCRIPTORS SECONDS     one user's way through twostepd; DESCRIPTORS is the
+//	                                           API as a FileDescriptorSet, SECONDS the time by the
+//	                                           daemon's clock
+//
+// One line a step, "ok NAME" or "not ok NAME: why"; exit 1 when one was not ok.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+const patience = 30 * time.Second
+
+type step struct {
+	name string
+	run  func() error
+}
+
+func runSteps(steps []step) (failed int) {
+	for _, s := range steps {
+		if err := s.run(); err != nil {
+			fmt.Printf("not ok %s: %q\n", s.name, err.Error())
+			failed++
+		} else {
+			fmt.Println("ok", s.name)
+		}
+	}
+	return failed
+}
+
+// wantCode is nil when err is a gRPC error with this code.
+func wantCode(err error, code codes.Code) error {
+	if status.Code(err) != code {
+		return fmt.Errorf("%v, not %v", err, code)
+	}
+	return nil
+}
+
+func wantEqual(got, wanted any) error {
+	if got != wanted {
+		return fmt.Errorf("%v, not %v", got, wanted)
+	}
+	return nil
+}
+
+func dial(address string) *grpc.ClientConn {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := grpc.DialContext(ctx, address, grpc.WithBlock(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, address, err)
+		os.Exit(1)
+	}
+	return conn
+}
+
+func main() {
+	args := os.Args[1:]
+	var steps []step
+	switch {
+	case len(args) == 2 && args[0] == "interop":
+		steps = interop(dial(args[1]))
+	case len(args) == 4 && args[0] == "story":
+		steps = story(dial(args[1]), args[2], args[3])
+	default:
+		fmt.Fprintln(os.Stderr, "usage: peer interop ADDRESS | peer story ADDRESS DESCRIPTORS SECONDS")
+		os.Exit(64)
+	}
+	if runSteps(steps) > 0 {
+		os.Exit(1)
+	}
+}
