@@ -15,6 +15,7 @@
 #include "domain/lockout.h"
 #include "grpc/server.h"
 #include "rpc/callers.h"
+#include "rpc/executor.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
 #include "store/store_sqlite.h"
@@ -45,6 +46,7 @@ struct daemon {
     struct loop **loops;
     size_t n_loops;
     struct queue *queue;
+    struct executor *executor;
     struct rpc *rpc;
     struct grpc_server *server;
     struct worker *worker;
@@ -181,8 +183,10 @@ static int start_rpc(struct daemon *d, struct err_text *why)
 {
     (void)why;
     d->queue = queue_new((size_t)d->set->queue_length);
-    struct rpc_options opt = {.domain = d->domain,
-                              .queue = d->queue,
+    struct executor_options executor = {
+        .domain = d->domain, .queue = d->queue, .loops = d->loops, .n_loops = d->n_loops};
+    d->executor = executor_new(&executor);
+    struct rpc_options opt = {.executor = d->executor,
                               .callers = d->callers,
                               .clock = d->clock,
                               .loops = d->loops,
@@ -206,6 +210,7 @@ static void stop_rpc(struct daemon *d)
 {
     grpc_server_free(d->server);
     rpc_free(d->rpc);
+    executor_free(d->executor);
     queue_free(d->queue);
 }
 
@@ -214,8 +219,8 @@ static int start_worker(struct daemon *d, struct err_text *why)
     struct worker_options opt = {.name = "store",
                                  .queue = d->queue,
                                  .batch_max = BATCH_MAX,
-                                 .run = rpc_run_batch,
-                                 .ctx = d->rpc};
+                                 .run = executor_run_batch,
+                                 .ctx = d->executor};
     return worker_start(&d->worker, &opt, why) == ERR_OK ? EXIT_SERVED : EXIT_FAILED;
 }
 
@@ -317,7 +322,7 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
             log_event(LOG_WARN, "not_reloaded",
                       log_c("detail", "this version reads its files at start only"));
         else
-            rpc_tick(d->rpc);
+            executor_tick(d->executor);
     }
 }
 

@@ -20,9 +20,6 @@ static const struct rpc_method *const methods[] = {
 };
 #define N_METHODS (sizeof methods / sizeof methods[0])
 
-/* More loops than this help nobody. */
-#define LOOPS_MAX 64
-
 /* A loop's jobs of this turn, until its end. Thread: that loop. */
 struct turn {
     struct rpc *rpc;
@@ -44,7 +41,6 @@ struct rpc {
     struct bound_method bound[N_METHODS];
     struct grpc_method table[N_METHODS + 1]; /* and health */
     _Atomic bool stopping;
-    _Atomic bool store_works;
 };
 
 /* ---- on the loop: a call becomes a job ------------------------------------------------------- */
@@ -84,10 +80,11 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
 }
 
 static void finish_job(struct loop_task *task);
+static enum err decide(struct work *w, struct domain *d, struct err_text *why);
 
 static void free_job(struct job *job)
 {
-    if (job->method != NULL && job->method->release != NULL && job->answer != NULL)
+    if (job->method->release != NULL && job->answer != NULL)
         job->method->release(job);
     arena_free(job->arena);
     free(job);
@@ -96,11 +93,12 @@ static void free_job(struct job *job)
 static struct job *new_job(struct grpc_call *call, const struct bound_method *bound)
 {
     struct job *job = mem_zalloc(1, sizeof *job);
-    job->task.run = finish_job;
+    job->work.task.run = finish_job;
+    job->work.decide = decide;
     job->rpc = bound->rpc;
     job->method = bound->method;
     job->caller = grpc_call_context(call);
-    job->loop = grpc_call_loop(call);
+    job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
     job->deadline_ms = grpc_call_deadline_ms(call);
     job->arena = arena_new(JOB_ARENA_CAP);
@@ -179,15 +177,15 @@ static void serve(struct grpc_call *call, const struct grpc_method *row)
         return;
     }
     struct turn *turn = &bound->rpc->turns[job->call.loop];
-    queue_list_append(&turn->jobs, &job->task.item);
+    queue_list_append(&turn->jobs, &job->work.task.item);
     loop_arm(turn->loop, &turn->hook);
 }
 
-/* The end of a turn: its jobs go to the worker at once; those that do not fit are refused. */
+/* The end of a turn: its jobs go to the executor at once; those that do not fit are refused. */
 static void hand_over(void *ctx)
 {
     struct turn *turn = ctx;
-    queue_push(turn->rpc->opt.queue, &turn->jobs);
+    executor_submit(turn->rpc->opt.executor, &turn->jobs);
     for (struct queue_item *i; (i = queue_list_pop(&turn->jobs)) != NULL;) {
         struct job *job = (struct job *)i;
         struct grpc_call *call = grpc_call_find(turn->rpc->server, job->call);
@@ -200,81 +198,16 @@ static void hand_over(void *ctx)
     }
 }
 
-/* ---- on the worker: jobs become decisions -----------------------------------------------------
+/* ---- on the worker: a job becomes a decision ----------------------------------------------------
  */
 
-static void run_job(struct job *job, struct domain *d)
+static enum err decide(struct work *w, struct domain *d, struct err_text *why)
 {
-    struct err_text late;
-    domain_job_begin(d);
-    if (job->method == NULL) {
-        job->result = domain_sweep(d, &job->why);
-    } else if (clock_mono_ms(job->rpc->opt.clock) >= job->deadline_ms) {
-        job->result =
-            err_set(&job->why, ERR_TIMEOUT, NULL, "the deadline passed before the work began");
-    } else {
-        job->answer = job_memory(job, job->method->answer_size);
-        job->result = job->method->work(job, d, &job->why);
-    }
-    enum err ended = domain_job_end(d, job->result, &late);
-    if (job->result == ERR_OK && ended != ERR_OK) {
-        job->result = ended;
-        job->why = late;
-    }
-}
-
-/* Nothing of the batch is in the store, so nobody may be told what was decided. */
-static void fail_all(struct queue_list *jobs, enum err e, const struct err_text *why)
-{
-    for (struct queue_item *i = jobs->first; i != NULL; i = i->next) {
-        struct job *job = (struct job *)i;
-        job->result = e;
-        job->why = *why;
-    }
-}
-
-static void note_store(struct rpc *r, enum err e, const struct err_text *why)
-{
-    bool works = e == ERR_OK;
-    if (atomic_exchange(&r->store_works, works) == works)
-        return;
-    if (works)
-        log_event(LOG_INFO, "store_works", log_c("detail", "commits succeed again"));
-    else
-        log_event(LOG_ERROR, "store_failed", log_c("error", err_name(e)),
-                  log_c("detail", why->text));
-}
-
-static void send_home(struct rpc *r, struct queue_list *jobs)
-{
-    struct queue_list home[LOOPS_MAX];
-    for (size_t i = 0; i < r->opt.n_loops; i++)
-        home[i] = QUEUE_LIST_INIT(home[i]);
-    for (struct queue_item *i; (i = queue_list_pop(jobs)) != NULL;) {
-        struct job *job = (struct job *)i;
-        if (job->method == NULL)
-            free_job(job);
-        else
-            queue_list_append(&home[job->call.loop], i);
-    }
-    for (size_t i = 0; i < r->opt.n_loops; i++)
-        loop_post_all(r->opt.loops[i], &home[i]);
-}
-
-void rpc_run_batch(void *ctx, struct queue_list *jobs)
-{
-    struct rpc *r = ctx;
-    struct err_text why = {0};
-    enum err e = domain_batch_begin(r->opt.domain, &why);
-    if (e == ERR_OK) {
-        for (struct queue_item *i = jobs->first; i != NULL; i = i->next)
-            run_job((struct job *)i, r->opt.domain);
-        e = domain_batch_commit(r->opt.domain, &why);
-    }
-    if (e != ERR_OK)
-        fail_all(jobs, e, &why);
-    note_store(r, e, &why);
-    send_home(r, jobs);
+    struct job *job = (struct job *)w;
+    if (clock_mono_ms(job->rpc->opt.clock) >= job->deadline_ms)
+        return err_set(why, ERR_TIMEOUT, NULL, "the deadline passed before the work began");
+    job->answer = job_memory(job, job->method->answer_size);
+    return job->method->work(job, d, why);
 }
 
 /* ---- on the loop again: decisions become answers ----------------------------------------------
@@ -283,21 +216,21 @@ void rpc_run_batch(void *ctx, struct queue_list *jobs)
 /* What only the operator can mend is logged; what the caller can see is not. */
 static void log_failure(const struct job *job)
 {
-    bool ours = job->result == ERR_CORRUPT || job->result == ERR_INTERNAL ||
-                job->result == ERR_DENIED || job->result == ERR_UNAVAILABLE;
+    bool ours = job->work.result == ERR_CORRUPT || job->work.result == ERR_INTERNAL ||
+                job->work.result == ERR_DENIED || job->work.result == ERR_UNAVAILABLE;
     if (ours)
         log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
-                  log_c("error", err_name(job->result)), log_s("tenant", job->tenant.s),
-                  log_c("caller", job->caller->name), log_c("detail", job->why.text));
+                  log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
+                  log_c("caller", job->caller->name), log_c("detail", job->work.why.text));
 }
 
 static void answer_call(const struct job *job, struct grpc_call *call)
 {
-    if (job->result != ERR_OK) {
-        struct refusal r = refusal_of(job->result, &job->why);
+    if (job->work.result != ERR_OK) {
+        struct refusal r = refusal_of(job->work.result, &job->work.why);
         struct violations v = {0};
-        if (job->result == ERR_INVALID && job->why.field != NULL)
-            v = (struct violations){.n = 1, .list = {{job->why.field, job->why.text}}};
+        if (job->work.result == ERR_INVALID && job->work.why.field != NULL)
+            v = (struct violations){.n = 1, .list = {{job->work.why.field, job->work.why.text}}};
         r.violations = &v;
         refusal_send(call, &r);
         return;
@@ -340,9 +273,6 @@ struct rpc *rpc_new(const struct rpc_options *opt)
 {
     struct rpc *r = mem_zalloc(1, sizeof *r);
     r->opt = *opt;
-    if (opt->n_loops > LOOPS_MAX)
-        abort();
-    atomic_store(&r->store_works, true);
     r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
     for (size_t i = 0; i < opt->n_loops; i++) {
         struct turn *turn = &r->turns[i];
@@ -373,18 +303,6 @@ void rpc_attach(struct rpc *r, struct grpc_server *server)
     r->server = server;
 }
 
-void rpc_tick(struct rpc *r)
-{
-    struct job *job = mem_zalloc(1, sizeof *job);
-    job->rpc = r;
-    job->arena = arena_new(JOB_ARENA_CAP);
-    struct queue_list one = QUEUE_LIST_INIT(one);
-    queue_list_append(&one, &job->task.item);
-    queue_push(r->opt.queue, &one);
-    if (one.count > 0) /* a full queue shows well enough whether the store works */
-        free_job(job);
-}
-
 void rpc_stop_serving(struct rpc *r)
 {
     atomic_store(&r->stopping, true);
@@ -392,5 +310,5 @@ void rpc_stop_serving(struct rpc *r)
 
 bool rpc_is_serving(const struct rpc *r)
 {
-    return !atomic_load(&r->stopping) && atomic_load(&r->store_works);
+    return !atomic_load(&r->stopping) && executor_store_works(r->opt.executor);
 }

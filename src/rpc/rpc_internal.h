@@ -6,10 +6,10 @@
  * call through the house. */
 
 #include "base/arena.h"
-#include "base/loop.h"
 #include "domain/domain.h"
 #include "grpc/call.h"
 #include "rpc/callers.h"
+#include "rpc/executor.h"
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -30,22 +30,18 @@ struct violations {
     } list[VIOLATIONS_MAX];
 };
 
-/* One call, from its message to its answer. Owned by one thread at a time: the loop that made
- * it, the queue, the worker, and the loop again, which frees it. */
+/* One call, from its message to its answer. */
 struct job {
-    struct loop_task task; /* first: it is the job's place in the queues, too */
+    struct work work; /* first */
     struct rpc *rpc;
-    const struct rpc_method *method; /* NULL: a tick, which nobody waits for */
-    const struct caller *caller;     /* borrowed from the callers */
-    struct loop *loop;
+    const struct rpc_method *method;
+    const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
     int64_t deadline_ms;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;
     void *args;   /* the method's own, from decode to work */
     void *answer; /* the method's own, from work to encode */
-    enum err result;
-    struct err_text why;
 };
 
 /* A row of the table. */
