@@ -40,7 +40,11 @@ def daemon(make_daemon):
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def make_service(tmp_path_factory):
+    yield from _daemons(tmp_path_factory.mktemp)
+
+
+@pytest.fixture(scope="module")
+def service(make_service):
     """One daemon for the tests of a file: each has tenants of its own, none stops it."""
-    for make in _daemons(tmp_path_factory.mktemp):
-        yield make()
+    return make_service()
