@@ -68,7 +68,8 @@ static void take(struct conn *c, size_t n)
     memcpy(bytes, c->guard.head, held);
     size_t whole = 0;
     c->fault = guard_walk(&c->guard, edge->now_s, bytes, held + n, &whole);
-    if (c->fault == NULL && nghttp2_session_mem_recv(c->session, bytes, whole) < 0)
+    /* Even no bytes would count as a CONTINUATION to nghttp2 1.52. */
+    if (c->fault == NULL && whole > 0 && nghttp2_session_mem_recv(c->session, bytes, whole) < 0)
         c->fault = "not HTTP/2, or a flood";
     conn_touch(c);
 }
