@@ -5,6 +5,7 @@
  *     load verify ADDRESS CLOCK SECRETS USERS     sign-ins with right codes
  *     load idle ADDRESS                           one health call on each connection, then
  *                                                 "ready", and waits for the end of its input
+ *     load echo ADDRESS                           ECHO_CALLS calls that must bring back their bytes
  *     options: -c CONNECTIONS -m CALLS -s SECONDS -r (each Verify carries a request_id)
  *
  * CLOCK is the file that clock_daemon.c reads its time from. A user can sign in once a time
@@ -35,6 +36,7 @@
 #define NAME_CAP   32
 #define ID_LEN     16
 #define UUID_LEN   36
+#define ECHO_CALLS 1000
 
 static struct {
     size_t connections, calls, users;
@@ -72,7 +74,8 @@ static void *map_file(const char *path, size_t len, bool make)
     return p;
 }
 
-/* ---- users and their codes ------------------------------------------------------------------------ */
+/* ---- users and their codes
+ * ------------------------------------------------------------------------ */
 
 static char tenant[] = "bench";
 
@@ -107,7 +110,8 @@ static char *new_uuid(void)
     return text;
 }
 
-/* ---- the works: requests ---------------------------------------------------------------------------- */
+/* ---- the works: requests
+ * ---------------------------------------------------------------------------- */
 
 static const ProtobufCMessage *next_policy(size_t *tag)
 {
@@ -184,7 +188,19 @@ static const ProtobufCMessage *next_health(size_t *tag)
     return &empty.base;
 }
 
-/* ---- the works: answers ------------------------------------------------------------------------------ */
+/* As bytes: 10, 30 and thirty times x, which is what minimal_h2.c answers. */
+static const ProtobufCMessage *next_echo(size_t *tag)
+{
+    static char text[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    static Twostep__V1__GetPolicyRequest m;
+    twostep__v1__get_policy_request__init(&m);
+    m.tenant_id = text;
+    *tag = next_user++;
+    return *tag < ECHO_CALLS ? &m.base : NULL;
+}
+
+/* ---- the works: answers
+ * ------------------------------------------------------------------------------ */
 
 static void count(bool yes)
 {
@@ -222,12 +238,20 @@ static void done_verify(size_t tag, int status, const uint8_t *message, size_t l
         twostep__v1__verify_response__free_unpacked(m, NULL);
 }
 
+static void done_echo(size_t tag, int status, const uint8_t *message, size_t len)
+{
+    static const char expected[] = "\n\036xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    (void)tag;
+    count(status == 0 && len == sizeof expected - 1 && memcmp(message, expected, len) == 0);
+}
+
 #define SERVICE "/twostep.v1.TwoStepService/"
 static const struct calls_work set_policy = {SERVICE "SetPolicy", next_policy, done_any, 0};
 static const struct calls_work enroll = {SERVICE "Enroll", next_enroll, done_enroll, 0};
 static const struct calls_work confirm = {SERVICE "Verify", next_confirm, done_verify, 0};
 static const struct calls_work verify = {SERVICE "Verify", next_verify, done_verify, 0};
 static const struct calls_work health = {"/grpc.health.v1.Health/Check", next_health, done_any, 1};
+static const struct calls_work echo = {"/bench.Echo/Echo", next_echo, done_echo, 0};
 
 static void run(const char *name, struct calls *calls, const struct calls_work *work)
 {
@@ -241,27 +265,42 @@ static void run(const char *name, struct calls *calls, const struct calls_work *
         die(name, "not every call was accepted");
 }
 
-/* ---- the command line ------------------------------------------------------------------------------- */
+/* ---- the command line
+ * ------------------------------------------------------------------------------- */
 
-static void seed(struct calls *calls, const char *secrets_file)
+static void map_files(char **args, bool make_secrets)
 {
-    secrets = map_file(secrets_file, opt.users * SECRET_LEN, true);
+    wall_ms = map_file(args[2], sizeof *wall_ms, false);
+    opt.users = strtoul(args[4], NULL, 10);
+    secrets = map_file(args[3], opt.users * SECRET_LEN, make_secrets);
+}
+
+static void seed(struct calls *calls, char **args)
+{
+    map_files(args, true);
     enrollments = mem_zalloc(opt.users, sizeof *enrollments);
     run("policy", calls, &set_policy);
     run("enroll", calls, &enroll);
     run("confirm", calls, &confirm);
 }
 
-static void sign_in(struct calls *calls, const char *secrets_file)
+static void sign_in(struct calls *calls, char **args)
 {
-    secrets = map_file(secrets_file, opt.users * SECRET_LEN, false);
+    map_files(args, false);
     atomic_fetch_add(wall_ms, PERIOD_MS); /* the users' last codes may be of this step */
     stop_ms = clock_mono_ms(clock_system()) + (int64_t)(opt.seconds * 1000);
     run("verify", calls, &verify);
 }
 
-static void stay_idle(struct calls *calls)
+static void check_echo(struct calls *calls, char **args)
 {
+    (void)args;
+    run("echo", calls, &echo);
+}
+
+static void stay_idle(struct calls *calls, char **args)
+{
+    (void)args;
     run("idle", calls, &health);
     puts("ready");
     fflush(stdout);
@@ -269,10 +308,18 @@ static void stay_idle(struct calls *calls)
     }
 }
 
+/* What the first argument may be, and how many there are then. */
+static const struct command {
+    const char *name;
+    int n_args;
+    void (*run)(struct calls *calls, char **args);
+} commands[] = {
+    {"seed", 5, seed}, {"verify", 5, sign_in}, {"idle", 2, stay_idle}, {"echo", 2, check_echo}};
+
 static _Noreturn void usage(void)
 {
     fputs("usage: load [-c CONNECTIONS] [-m CALLS] [-s SECONDS] [-r]\n"
-          "            seed|verify ADDRESS CLOCK SECRETS USERS | idle ADDRESS\n",
+          "            seed|verify ADDRESS CLOCK SECRETS USERS | idle|echo ADDRESS\n",
           stderr);
     exit(64);
 }
@@ -298,23 +345,14 @@ int main(int argc, char **argv)
     struct err_text why = {0};
     parse(argc, argv);
     char **args = argv + optind;
-    int n_args = argc - optind;
-    bool idle = n_args == 2 && strcmp(args[0], "idle") == 0;
-    bool seeds = n_args == 5 && strcmp(args[0], "seed") == 0;
-    if (!idle && !seeds && !(n_args == 5 && strcmp(args[0], "verify") == 0))
+    const struct command *command = NULL;
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (argc - optind == commands[i].n_args && strcmp(args[0], commands[i].name) == 0)
+            command = &commands[i];
+    if (command == NULL)
         usage();
     must(secret_init(&why), &why);
     must(totp_init(&why), &why);
-    if (!idle) {
-        wall_ms = map_file(args[2], sizeof *wall_ms, false);
-        opt.users = strtoul(args[4], NULL, 10);
-    }
-    struct calls *calls = calls_open(args[1], opt.connections, opt.calls);
-    if (idle)
-        stay_idle(calls);
-    else if (seeds)
-        seed(calls, args[3]);
-    else
-        sign_in(calls, args[3]);
+    command->run(calls_open(args[1], opt.connections, opt.calls), args);
     return EXIT_SUCCESS;
 }

@@ -60,7 +60,8 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
-/* ---- a request ------------------------------------------------------------------------------------ */
+/* ---- a request
+ * ------------------------------------------------------------------------------------ */
 
 static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t cap,
                             uint32_t *flags, nghttp2_data_source *source, void *ctx)
@@ -128,7 +129,8 @@ static bool start_one(struct conn *c)
     return true;
 }
 
-/* ---- its answer ------------------------------------------------------------------------------------ */
+/* ---- its answer
+ * ------------------------------------------------------------------------------------ */
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
@@ -159,8 +161,7 @@ static void note_latency(struct calls *all, int64_t ns)
 {
     if (all->n_latency == all->latency_cap) {
         all->latency_cap = all->latency_cap > 0 ? 2 * all->latency_cap : EVENTS_MAX;
-        all->latency_us =
-            mem_realloc(all->latency_us, all->latency_cap * sizeof *all->latency_us);
+        all->latency_us = mem_realloc(all->latency_us, all->latency_cap * sizeof *all->latency_us);
     }
     all->latency_us[all->n_latency++] = (uint32_t)(ns / NS_PER_US);
 }
@@ -183,7 +184,8 @@ static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, voi
     return 0;
 }
 
-/* ---- connections ----------------------------------------------------------------------------------- */
+/* ---- connections
+ * ----------------------------------------------------------------------------------- */
 
 /* Blocks, and need not fear to: the requests in flight fit into the sockets' buffers. */
 static void write_all(int fd, const uint8_t *bytes, size_t n)
@@ -275,7 +277,8 @@ struct calls *calls_open(const char *address, size_t connections, size_t in_flig
     return all;
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------ */
+/* ---- a run
+ * ------------------------------------------------------------------------------------------ */
 
 static int by_value(const void *a, const void *b)
 {
