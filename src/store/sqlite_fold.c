@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+#include "sqlite_fold.h"
+
+#include "base/mem.h"
+#include "sqlite_internal.h"
+#include "sqlite_row.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+/* A batch folds and trims so much more than twice what it has added. */
+#define SHARE_MIN 64
+
+static enum err load_ends(struct sqlite_store *s, struct err_text *why)
+{
+    bool found;
+    struct sqlite_log *log = &s->log;
+    TRY(sqlite_db_row(&s->db, SQL_FOLD_GET, &found, why));
+    struct sqlite_row fold = {.stmt = sqlite_db_stmt(&s->db, SQL_FOLD_GET), .bad = !found};
+    log->folded = found ? sqlite_row_int(&fold) : 0;
+    sqlite_db_done(&s->db, SQL_FOLD_GET);
+    TRY(sqlite_row_check(&fold, "a mark of folding", why));
+
+    TRY(sqlite_db_row(&s->db, SQL_SIGN_IN_ENDS, &found, why));
+    struct sqlite_row ends = {.stmt = sqlite_db_stmt(&s->db, SQL_SIGN_IN_ENDS), .bad = !found};
+    bool empty = sqlite_row_null(&ends);
+    log->first_seq = empty ? log->folded + 1 : sqlite_row_int(&ends);
+    log->next_seq = empty ? log->folded + 1 : sqlite_row_int(&ends) + 1;
+    sqlite_db_done(&s->db, SQL_SIGN_IN_ENDS);
+    ends.bad = ends.bad || log->first_seq > log->folded + 1;
+    if (log->next_seq <= log->folded)
+        log->next_seq = log->folded + 1;
+    return sqlite_row_check(&ends, "a log of sign-ins", why);
+}
+
+static void load_row(struct sqlite_log *log, struct sqlite_row *row)
+{
+    struct hot hot;
+    int64_t seq = sqlite_row_int(row);
+    int64_t user = sqlite_row_int(row);
+    hot.time_ms = sqlite_row_int(row);
+    hot.last_step = sqlite_row_int(row);
+    hot.failures = sqlite_row_uint(row, UINT32_MAX);
+    hot.last_attempt_ms = sqlite_row_int(row);
+    hot.request_seq = sqlite_row_int(row);
+    if (sqlite_row_int(row) != 0)
+        hot.request_seq = seq;
+    row->bad = row->bad || user <= 0;
+    if (row->bad)
+        return;
+    log->now_ms = hot.time_ms;
+    hot_map_put(&log->map, user, &hot);
+}
+
+static enum err load_tail(struct sqlite_store *s, struct err_text *why)
+{
+    bool found;
+    sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SIGN_IN_TAIL);
+    sqlite3_bind_int64(stmt, 1, s->log.folded);
+    for (;;) {
+        TRY(sqlite_db_row(&s->db, SQL_SIGN_IN_TAIL, &found, why));
+        if (!found)
+            return ERR_OK;
+        struct sqlite_row row = {.stmt = stmt};
+        load_row(&s->log, &row);
+        if (!row.bad)
+            continue;
+        sqlite_db_done(&s->db, SQL_SIGN_IN_TAIL);
+        return sqlite_row_check(&row, "a sign-in", why);
+    }
+}
+
+static void end_fold(struct fold *f)
+{
+    free(f->users);
+    f->users = NULL;
+}
+
+enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why)
+{
+    end_fold(&s->log.fold);
+    hot_map_clear(&s->log.map);
+    s->log.now_ms = 0;
+    TRY(load_ends(s, why));
+    return load_tail(s, why);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void begin_fold(struct sqlite_log *log)
+{
+    struct fold *f = &log->fold;
+    f->n_users = log->map.count;
+    f->users = mem_alloc(f->n_users * sizeof *f->users);
+    hot_map_users(&log->map, f->users);
+    qsort(f->users, f->n_users, sizeof *f->users, by_number);
+    f->done = 0;
+    f->upto = log->next_seq - 1;
+}
+
+/* Binds the state of the i-th row of a statement for many. */
+static void bind_hot(sqlite3_stmt *stmt, int i, int64_t user, const struct hot *hot)
+{
+    int first = 6 * i;
+    sqlite3_bind_int64(stmt, first + 1, user);
+    sqlite3_bind_int64(stmt, first + 2, hot->time_ms);
+    sqlite3_bind_int64(stmt, first + 3, hot->last_step);
+    sqlite3_bind_int64(stmt, first + 4, hot->failures);
+    sqlite3_bind_int64(stmt, first + 5, hot->last_attempt_ms);
+    sqlite3_bind_int64(stmt, first + 6, hot->request_seq);
+}
+
+/* Writes the next users: SQL_MANY, or one where fewer are left. */
+static enum err fold_next(struct sqlite_store *s, struct err_text *why)
+{
+    struct fold *f = &s->log.fold;
+    bool many = f->n_users - f->done >= SQL_MANY;
+    enum sql sql = many ? SQL_HOT_PUT_MANY : SQL_HOT_PUT;
+    int n = many ? SQL_MANY : 1;
+    for (int i = 0; i < n; i++) {
+        int64_t user = f->users[f->done++];
+        bind_hot(sqlite_db_stmt(&s->db, sql), i, user, hot_map_get(&s->log.map, user));
+        hot_map_remove(&s->log.map, user);
+    }
+    return sqlite_db_run(&s->db, sql, why);
+}
+
+static enum err fold_some(struct sqlite_store *s, uint32_t limit, struct err_text *why)
+{
+    struct fold *f = &s->log.fold;
+    if (f->users == NULL && s->log.next_seq - 1 - s->log.folded < (int64_t)f->after)
+        return ERR_OK;
+    if (f->users == NULL)
+        begin_fold(&s->log);
+    for (size_t end = f->done + limit; f->done < end && f->done < f->n_users;)
+        TRY(fold_next(s, why));
+    if (f->done < f->n_users)
+        return ERR_OK;
+    end_fold(f);
+    s->log.folded = f->upto;
+    sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_FOLD_SET), 1, f->upto);
+    return sqlite_db_run(&s->db, SQL_FOLD_SET, why);
+}
+
+enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why)
+{
+    uint32_t trimmed;
+    if (s->log.batch_rows == 0)
+        return ERR_OK;
+    uint32_t share = SHARE_MIN + 2 * s->log.batch_rows;
+    TRY(fold_some(s, share, why));
+    return sqlite_fold_trim(s, s->log.now_ms, share, &trimmed, why);
+}
+
+/* *last is the newest row, up to itself, before which nothing may be remembered any more:
+ * all are too old, or from so far ahead that their clock was wrong. */
+static enum err find_last(struct sqlite_store *s, int64_t now_ms, int64_t *last,
+                          struct err_text *why)
+{
+    bool found;
+    sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SIGN_IN_KEPT);
+    sqlite3_bind_int64(stmt, 1, *last);
+    sqlite3_bind_int64(stmt, 2, now_ms - LOG_KEEP_MS);
+    sqlite3_bind_int64(stmt, 3, now_ms + LOG_KEEP_MS);
+    TRY(sqlite_db_row(&s->db, SQL_SIGN_IN_KEPT, &found, why));
+    struct sqlite_row row = {.stmt = stmt};
+    if (found)
+        *last = sqlite_row_int(&row) - 1;
+    sqlite_db_done(&s->db, SQL_SIGN_IN_KEPT);
+    return sqlite_row_check(&row, "a log of sign-ins", why);
+}
+
+enum err sqlite_fold_trim(struct sqlite_store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,
+                          struct err_text *why)
+{
+    struct sqlite_log *log = &s->log;
+    int64_t last = log->first_seq + limit - 1;
+    if (last > log->folded)
+        last = log->folded;
+    *n_out = 0;
+    if (last < log->first_seq)
+        return ERR_OK;
+    TRY(find_last(s, now_ms, &last, why));
+    if (last < log->first_seq)
+        return ERR_OK;
+    sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_SIGN_IN_DELETE), 1, last);
+    TRY(sqlite_db_run(&s->db, SQL_SIGN_IN_DELETE, why));
+    *n_out = (uint32_t)(last - log->first_seq + 1);
+    log->first_seq = last + 1;
+    return ERR_OK;
+}

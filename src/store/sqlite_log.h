@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef STORE_SQLITE_LOG_H
+#define STORE_SQLITE_LOG_H
+
+/* What sign-ins change, kept as a log: a job's rows wait here until the job is kept, then
+ * go to the end of the table sign_in. The newest state of a user is that of
+ * - the present job's newest row of the user, else
+ * - the map, else
+ * - the table hot, else
+ * - HOT_NONE.
+ * Requests are found by walking back through the user's rows that have one.
+ * sqlite_fold.h keeps the log short. Thread: worker. */
+
+#include "base/err.h"
+#include "hot_map.h"
+#include "store/attempt.h"
+
+struct sqlite_store;
+
+/* How far the clock may step back without a request being forgotten early. */
+#define LOG_CLOCK_SLACK_MS (60 * 1000)
+#define LOG_KEEP_MS        (REQUEST_MEMORY_MS + LOG_CLOCK_SLACK_MS)
+
+struct log_row {
+    int64_t user;
+    struct hot hot;    /* the user's state from here on */
+    int64_t earlier;   /* the user's row with a request before this one; 0: none */
+    bool has_request;  /* then hot.request_seq is this row's seq, else it is earlier */
+    struct request_mark request;
+    struct answer answer;
+};
+
+struct sqlite_log {
+    struct hot_map map;
+    int64_t first_seq; /* of the oldest row in the table */
+    int64_t next_seq;  /* of the next row; the job's rows will have this one and those after */
+    int64_t folded;    /* rows up to this one are folded */
+
+    struct log_row *rows; /* of the present job, oldest first */
+    size_t n_rows;
+    size_t cap_rows;
+
+    uint32_t batch_rows; /* that this batch has added to the table */
+    int64_t now_ms;      /* the newest row's time */
+
+    struct fold {
+        uint32_t after;  /* start when so many rows are not folded */
+        int64_t *users;  /* to be folded, sorted; NULL: none under way */
+        size_t n_users;
+        size_t done;     /* users[0..done) are in hot */
+        int64_t upto;    /* the newest row when it began */
+    } fold;
+};
+/* Invariants, outside of a failed batch:
+ * - first_seq <= folded + 1 <= next_seq: what is not folded is not deleted;
+ * - a user with a row after `folded` whose state is not in hot is in the map;
+ * - whoever is in the map is there with the newest state of the kept jobs;
+ * - playing the rows after `folded`, oldest first, over hot gives every user's state. */
+
+void sqlite_log_init(struct sqlite_log *log);
+void sqlite_log_release(struct sqlite_log *log);
+
+/* user 0 is a user without a number, of whom nothing is kept. */
+MUST_CHECK enum err sqlite_log_state(struct sqlite_store *s, int64_t user, struct hot *out,
+                                     struct err_text *why);
+
+/* Adds a row to the job: the user's state from now on, and the request that it is about with
+ * its answer (NULL: none). */
+void sqlite_log_append(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms,
+                       const struct request_mark *request, const struct answer *answer);
+
+/* Gives the user a new state: in the job's newest row when that is the user's, else in a row
+ * more. */
+void sqlite_log_update(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms);
+
+enum log_found {
+    LOG_NEW,   /* not remembered */
+    LOG_SAME,  /* *first is its answer */
+    LOG_OTHER, /* remembered with another fingerprint */
+    LOG_FULL,  /* not remembered, and no more can be */
+};
+
+/* Is the request remembered at now_ms? hot is the user's state. */
+MUST_CHECK enum err sqlite_log_find(struct sqlite_store *s, const struct hot *hot,
+                                    const struct request_mark *request, int64_t now_ms,
+                                    enum log_found *out, struct answer *first,
+                                    struct err_text *why);
+
+/* Changes the answer of a request that is in the log; nothing when it is not. */
+MUST_CHECK enum err sqlite_log_settle(struct sqlite_store *s, const struct hot *hot,
+                                      const struct request_mark *request,
+                                      const struct answer *answer, struct err_text *why);
+
+/* The end of a job: its rows go into the table, or are forgotten. */
+MUST_CHECK enum err sqlite_log_keep(struct sqlite_store *s, struct err_text *why);
+void sqlite_log_drop(struct sqlite_log *log);
+
+#endif

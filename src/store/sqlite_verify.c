@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: ISC */
+#include "lock.h"
+#include "sqlite_internal.h"
+
+static bool same_enrollment(const struct enrollment_id *a, const struct enrollment_id *b)
+{
+    return str_equal((struct str){(const char *)a->bytes, ENROLLMENT_ID_LEN},
+                     (struct str){(const char *)b->bytes, ENROLLMENT_ID_LEN});
+}
+
+/* Was the request answered before, or may it not be answered? Else *result is as it was. */
+static enum err recall(struct sqlite_store *s, const struct hot *hot, const struct request_mark *r,
+                       int64_t now_ms, struct charged *out, struct err_text *why)
+{
+    enum log_found found = LOG_NEW;
+    if (r != NULL)
+        TRY(sqlite_log_find(s, hot, r, now_ms, &found, &out->first, why));
+    switch (found) {
+    case LOG_NEW:
+        out->result = CHARGE_READY;
+        break;
+    case LOG_SAME:
+        out->result = CHARGE_REPEATED;
+        break;
+    case LOG_OTHER:
+        out->result = CHARGE_REUSED;
+        break;
+    case LOG_FULL:
+        out->result = CHARGE_TOO_MANY;
+        break;
+    }
+    return ERR_OK;
+}
+
+/* The secret with this id: the user's own, or the pending one. */
+static enum err pick(struct sqlite_store *s, const struct sqlite_user *user,
+                     const struct enrollment_id *id, int64_t now_ms, struct factor *out,
+                     bool *found, struct err_text *why)
+{
+    if (user->enrolled && same_enrollment(id, &user->factor.enrollment)) {
+        *out = user->factor;
+        *found = true;
+        return ERR_OK;
+    }
+    TRY(sqlite_user_pending(s, user->id, now_ms, out, found, why));
+    *found = *found && same_enrollment(id, &out->enrollment);
+    return ERR_OK;
+}
+
+/* Whether an attempt may be made, and with which secret. */
+static enum err decide(struct sqlite_store *s, const struct sqlite_user *user,
+                       const struct hot *hot, const struct charge *c, struct charged *out,
+                       struct err_text *why)
+{
+    struct lock_state lock = lock_look(c->lockout, hot->failures, hot->last_attempt_ms, c->now_ms);
+    if (lock.locked) {
+        out->result = CHARGE_LOCKED;
+        out->retry_after_ms = lock.retry_after_ms;
+        out->for_good = lock.for_good;
+        return ERR_OK;
+    }
+    bool found = user->enrolled;
+    if (c->enrollment != NULL)
+        TRY(pick(s, user, c->enrollment, c->now_ms, &out->factor, &found, why));
+    else if (found)
+        out->factor = user->factor;
+    if (!found)
+        out->result = c->enrollment != NULL ? CHARGE_NO_ENROLLMENT : CHARGE_NOT_ENROLLED;
+    else if (c->code_digits != 0 && c->code_digits != out->factor.digits)
+        out->result = CHARGE_WRONG_LENGTH;
+    else
+        out->last_step = out->factor.confirm_ms != 0 ? hot->last_step : -1;
+    return ERR_OK;
+}
+
+/* Counts the attempt, and remembers how it would end. */
+static enum err record(struct sqlite_store *s, struct sqlite_user *user, struct hot *hot,
+                       const struct charge *c, const struct charged *out, struct err_text *why)
+{
+    struct answer answer = c->if_wrong;
+    switch (out->result) {
+    case CHARGE_READY:
+        hot->failures += hot->failures < UINT32_MAX;
+        hot->last_attempt_ms = c->now_ms;
+        break;
+    case CHARGE_LOCKED:
+        answer = c->if_locked;
+        answer.retry_after_ms = out->retry_after_ms;
+        break;
+    case CHARGE_NOT_ENROLLED:
+        answer = c->if_not_enrolled;
+        break;
+    case CHARGE_NO_ENROLLMENT:
+        answer = c->if_no_enrollment;
+        break;
+    case CHARGE_REPEATED:
+    case CHARGE_REUSED:
+    case CHARGE_WRONG_LENGTH:
+    case CHARGE_TOO_MANY:
+        return ERR_OK;
+    }
+    if (out->result != CHARGE_READY && c->request == NULL)
+        return ERR_OK;
+    TRY(sqlite_user_make(s, user, why));
+    sqlite_log_append(&s->log, user->id, hot, c->now_ms, c->request, &answer);
+    return ERR_OK;
+}
+
+enum err sqlite_verify_charge(struct store *base, struct tenant_id t, struct user_id u,
+                              const struct charge *c, struct charged *out, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    struct hot hot;
+    struct charged got = {.result = CHARGE_LOCKED, .last_step = -1};
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    TRY(sqlite_log_state(s, user->id, &hot, why));
+    TRY(recall(s, &hot, c->request, c->now_ms, &got, why));
+    if (got.result == CHARGE_READY)
+        TRY(decide(s, user, &hot, c, &got, why));
+    TRY(record(s, user, &hot, c, &got, why));
+    *out = got;
+    return ERR_OK;
+}
+
+enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct user_id u,
+                              const struct acceptance *a, bool *won, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    struct hot hot;
+    struct factor factor;
+    bool found;
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    TRY(sqlite_log_state(s, user->id, &hot, why));
+    TRY(pick(s, user, &a->enrollment, a->now_ms, &factor, &found, why));
+    bool pending = found && factor.confirm_ms == 0;
+    *won = found && a->step > (pending ? -1 : hot.last_step);
+    if (!*won)
+        return ERR_OK;
+    if (pending)
+        TRY(sqlite_user_confirm(s, user, &factor, a->now_ms, why));
+    hot.last_step = a->step;
+    hot.failures = 0;
+    sqlite_log_update(&s->log, user->id, &hot, a->now_ms);
+    if (a->request == NULL)
+        return ERR_OK;
+    return sqlite_log_settle(s, &hot, a->request, &a->answer, why);
+}
+
+enum err sqlite_verify_settle(struct store *base, struct tenant_id t, struct user_id u,
+                              const struct request_mark *r, const struct answer *a,
+                              struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    struct hot hot;
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    TRY(sqlite_log_state(s, user->id, &hot, why));
+    return sqlite_log_settle(s, &hot, r, a, why);
+}
+
+enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
+                                const struct request_mark *r, const struct answer *a,
+                                struct charged *out, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    struct hot hot;
+    struct charged got = {.result = CHARGE_LOCKED, .last_step = -1};
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    TRY(sqlite_log_state(s, user->id, &hot, why));
+    TRY(recall(s, &hot, r, a->time_ms, &got, why));
+    if (got.result == CHARGE_READY) {
+        TRY(sqlite_user_make(s, user, why));
+        sqlite_log_append(&s->log, user->id, &hot, a->time_ms, r, a);
+    }
+    *out = got;
+    return ERR_OK;
+}
