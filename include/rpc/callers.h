@@ -30,9 +30,9 @@ enum permission {
 #define PERMISSION_ALL   (PERMISSION_LOGIN | PERMISSION_POLICY | PERMISSION_ADMIN)
 
 /* "login:web" into *out; false for a name that is none. */
-bool permission_parse(struct str name, uint32_t *out);
+bool caller_permission_parse(struct str name, uint32_t *out);
 /* The name of one permission. */
-const char *permission_name(enum permission p);
+const char *caller_permission_name(enum permission p);
 
 #define CALLER_NAME_MAX    64
 #define CALLER_TENANTS_MAX 1024

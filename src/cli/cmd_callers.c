@@ -40,7 +40,7 @@ static void add_permissions(struct callers_args *a, char *list, const struct arg
     char *rest = list;
     for (char *name; (name = strsep(&rest, ",")) != NULL;) {
         uint32_t p;
-        if (!permission_parse(str_from(name), &p))
+        if (!caller_permission_parse(str_from(name), &p))
             argp_error(state, "--permissions: '%s' is none of login:web login:mobile policy admin",
                        name);
         else
@@ -136,7 +136,8 @@ static json_t *caller_json(const struct caller *c)
     json_t *permissions = json_array();
     for (size_t i = 0; i < N_PERMISSIONS; i++)
         if ((c->permissions & (uint32_t)all_permissions[i]) != 0)
-            json_array_append_new(permissions, json_string(permission_name(all_permissions[i])));
+            json_array_append_new(permissions,
+                                  json_string(caller_permission_name(all_permissions[i])));
     json_t *tenants = json_array();
     for (size_t i = 0; i < c->n_tenants; i++)
         json_array_append_new(tenants, json_string(c->tenants[i]));
@@ -150,7 +151,7 @@ static void show_caller(const struct caller *c)
     printf("  id           %s\n  permissions ", c->id);
     for (size_t i = 0; i < N_PERMISSIONS; i++)
         if ((c->permissions & (uint32_t)all_permissions[i]) != 0)
-            printf(" %s", permission_name(all_permissions[i]));
+            printf(" %s", caller_permission_name(all_permissions[i]));
     printf("\n  tenants     ");
     for (size_t i = 0; i < c->n_tenants; i++) {
         putchar(' ');

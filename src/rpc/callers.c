@@ -37,7 +37,7 @@ static const struct {
 };
 #define N_PERMISSIONS (sizeof permissions / sizeof permissions[0])
 
-bool permission_parse(struct str name, uint32_t *out)
+bool caller_permission_parse(struct str name, uint32_t *out)
 {
     for (size_t i = 0; i < N_PERMISSIONS; i++) {
         if (!str_equal(name, str_from(permissions[i].name)))
@@ -48,7 +48,7 @@ bool permission_parse(struct str name, uint32_t *out)
     return false;
 }
 
-const char *permission_name(enum permission p)
+const char *caller_permission_name(enum permission p)
 {
     for (size_t i = 0; i < N_PERMISSIONS; i++)
         if (permissions[i].bit == p)
@@ -219,7 +219,7 @@ static enum err read_permissions(const struct config_value *value, const char *n
 {
     for (size_t i = 0; i < value->n; i++) {
         uint32_t bit;
-        if (!permission_parse(str_from(value->values[i]), &bit))
+        if (!caller_permission_parse(str_from(value->values[i]), &bit))
             return err_set(why, ERR_INVALID, NULL,
                            "caller \"%s\": permissions: \"%.40s\" is none of login:web, "
                            "login:mobile, policy and admin",
