@@ -71,20 +71,22 @@ UNIT_SRC := $(wildcard tests/unit/*/*_test.c) $(wildcard tests/store/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 PROGRAM_SRC := $(wildcard tests/programs/*.c)
 PROGRAM_BIN := $(PROGRAM_SRC:%.c=$(BUILD)/%)
+RPC_SRC := $(wildcard tests/rpc/*_server.c)
+RPC_BIN := $(RPC_SRC:%.c=$(BUILD)/%)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
 SUPPORT_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 # Messages of test services, in protos of their own.
-TEST_PROTOS := $(wildcard tests/proto/*.proto)
-TEST_GEN_C  := $(TEST_PROTOS:tests/proto/%.proto=$(BUILD)/gen/tests/%.pb-c.c)
+TEST_PROTOS := $(shell find tests/rpc/proto -name '*.proto' | sort)
+TEST_GEN_C  := $(TEST_PROTOS:tests/rpc/proto/%.proto=$(BUILD)/gen/tests/%.pb-c.c)
 TEST_GEN_O  := $(TEST_GEN_C:.c=.o)
 # The API for Python clients: google and grpc's own come with python3-grpcio and python3-protobuf.
 PY_STAMP := $(BUILD)/py/.stamp
-.SECONDARY: $(UNIT_BIN:%=%.o) $(PROGRAM_BIN:%=%.o) $(BENCH_BIN:%=%.o) $(SUPPORT_O)
+.SECONDARY: $(UNIT_BIN:%=%.o) $(PROGRAM_BIN:%=%.o) $(RPC_BIN:%=%.o) $(BENCH_BIN:%=%.o) $(SUPPORT_O)
 
-$(TEST_GEN_C): $(BUILD)/gen/tests/%.pb-c.c: tests/proto/%.proto
+$(TEST_GEN_C): $(BUILD)/gen/tests/%.pb-c.c: tests/rpc/proto/%.proto
 	@mkdir -p $(@D)
-	$(Q)$(PROTOC) -Itests/proto --c_out=$(@D) $<
+	$(Q)$(PROTOC) -Itests/rpc/proto --c_out=$(BUILD)/gen/tests $<
 $(TEST_GEN_O): %.o: %.c
 	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -c -o $@ $<
 
@@ -95,22 +97,25 @@ $(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP) $(TEST_GEN_C)
 $(UNIT_BIN): %: %.o $(SUPPORT_O) $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(PROGRAM_BIN): %: %.o $(TEST_GEN_O) $(LIB)
+$(PROGRAM_BIN): %: %.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+$(RPC_BIN): %: %.o $(BUILD)/tests/rpc/serve.o $(TEST_GEN_O) $(LIB)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BENCH_BIN): %: %.o $(BUILD)/tests/support/calls.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
-$(PY_STAMP): $(PROTOS) $(TEST_PROTOS)
+$(PY_STAMP): $(PROTOS)
 	@echo "  PROTO $(BUILD)/py"
 	$(Q)mkdir -p $(BUILD)/py
-	$(Q)$(PROTOC) -Iproto -Itests/proto -I/usr/include --python_out=$(BUILD)/py --grpc_python_out=$(BUILD)/py \
-	    --plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin $(PROTOS) $(TEST_PROTOS)
+	$(Q)$(PROTOC) -Iproto -I/usr/include --python_out=$(BUILD)/py --grpc_python_out=$(BUILD)/py \
+	    --plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin $(PROTOS)
 	$(Q)touch $@
 
 # Everything that tests need; running them is tests/run's business.
-test-programs: $(BIN) $(UNIT_BIN) $(PROGRAM_BIN) $(PY_STAMP)
+test-programs: $(BIN) $(UNIT_BIN) $(PROGRAM_BIN) $(RPC_BIN) $(PY_STAMP)
 
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory test-programs lint
@@ -124,7 +129,8 @@ tsan:
 	$(Q)tests/run --sanitized build/thread
 crash: all $(PROGRAM_BIN) $(PY_STAMP)
 	$(Q)tests/run --crash $(BUILD)
-bench: all $(BENCH_BIN) $(PROGRAM_BIN)
+bench: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)
 
 # ---- the tree's own rules ---------------------------------------------------------------------------
@@ -152,5 +158,5 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
+-include $(OBJ:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
 .PHONY: all test-programs check asan tsan crash bench lint format deps deps-test demo install clean

@@ -37,6 +37,7 @@
 #define ID_LEN     16
 #define UUID_LEN   36
 #define ECHO_CALLS 1000
+#define TOLERATED  5
 
 static struct {
     size_t connections, calls, users;
@@ -261,7 +262,9 @@ static void run(const char *name, struct calls *calls, const struct calls_work *
            accepted, refused, t.seconds, (double)(accepted + refused) / t.seconds, t.p50_us,
            t.p99_us);
     fflush(stdout);
-    if (refused > 0)
+    /* Once in a million two neighbouring codes of a user are alike: then the first uses up the
+     * second, which is refused as a replay, and rightly. */
+    if (refused > (work == &verify ? TOLERATED : 0))
         die(name, "not every call was accepted");
 }
 
