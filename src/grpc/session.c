@@ -18,6 +18,9 @@
 #define WINDOW_MAX        (1024 * 1024)
 #define CONNECTION_WINDOW (1024 * 1024)
 
+/* The last stream of a notice: RFC 9113 section 6.8. */
+#define NOTICE_STREAM 0x7fffffff
+
 static const uint8_t drain_ping[8] = {'l', 'a', 's', 't', 'c', 'a', 'l', 'l'};
 
 void session_must(int rv)
@@ -134,6 +137,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             end_early(session, c, frame->hd.stream_id);
         break;
+    case NGHTTP2_GOAWAY:
+        /* Not together with the notice: nghttp2 would let a PING overtake it. */
+        if (frame->goaway.last_stream_id == NOTICE_STREAM)
+            session_must(nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, drain_ping));
+        break;
     case NGHTTP2_RST_STREAM:
         if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
             frame->rst_stream.error_code != NGHTTP2_CANCEL &&
@@ -221,5 +229,4 @@ nghttp2_session *session_new(const struct session_kit *kit, const struct grpc_li
 void session_submit_notice(nghttp2_session *session)
 {
     session_must(nghttp2_submit_shutdown_notice(session));
-    session_must(nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, drain_ping));
 }

@@ -25,7 +25,7 @@ void session_kit_release(struct session_kit *kit);
 nghttp2_session *session_new(const struct session_kit *kit, const struct grpc_limits *limits,
                              struct conn *c);
 
-/* Announces the end, with a PING whose answer ends the notice (conn_last_calls). */
+/* Announces the end. A PING follows, whose answer ends the notice (conn_last_calls). */
 void session_submit_notice(nghttp2_session *session);
 
 /* For calls to nghttp2 that fail only without memory or by a mistake of ours. */

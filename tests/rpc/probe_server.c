@@ -10,6 +10,7 @@
 #include "rpctest/v1/probe.pb-c.h"
 
 #include <event2/event.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -177,5 +178,7 @@ int main(int argc, char **argv)
     int code = serve_main(argc, argv, methods, sizeof methods / sizeof methods[0]);
     for (struct probe *p; (p = LIST_FIRST(&waiting)) != NULL;)
         probe_free(p);
+    fprintf(stderr, "{\"event\":\"ended\",\"served\":%" PRIu64 "}\n",
+            (uint64_t)atomic_load(&served));
     return code;
 }
