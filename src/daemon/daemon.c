@@ -234,8 +234,12 @@ static void stop_worker(struct daemon *d)
 static int start_listening(struct daemon *d, struct err_text *why)
 {
     char bound[GRPC_ADDRESS_MAX];
-    if (grpc_server_listen(d->server, d->set->listen, bound, why) != ERR_OK)
+    struct err_text cause = {0};
+    enum err e = grpc_server_listen(d->server, d->set->listen, bound, &cause);
+    if (e != ERR_OK) {
+        err_set(why, e, NULL, "listen: %s", cause.text);
         return EXIT_CONFIG;
+    }
     d->listening = true;
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
