@@ -287,7 +287,8 @@ class Daemon:
         os.makedirs(self.state, mode=0o700)
         subprocess.run([os.path.join(BUILD, "twostepctl"), "keyring", "init", self.keyring],
                        check=True, stdout=subprocess.DEVNULL)
-        self.env = clean_env(TWOSTEP_STATE_DIR=self.state, TWOSTEP_LISTEN="127.0.0.1:0", **(env or {}))
+        self.env = clean_env(**{"TWOSTEP_STATE_DIR": self.state, "TWOSTEP_LISTEN": "127.0.0.1:0",
+                                **(env or {})})
         self.program, self.clock = os.path.join(BUILD, "twostepd"), None
         if clock:
             self.program = os.path.join(BUILD, "tests", "programs", "clock_daemon")
@@ -328,20 +329,21 @@ class Daemon:
         self.api = self.caller()
         return self
 
-    def _hang_up(self):
+    def hang_up(self):
+        """Closes grpcio's connections: it does not read on idle ones, so a drain waits for them."""
         for channel in self.channels:
             channel.close()
         self.channels = []
 
     def stop(self):
-        self._hang_up()
+        self.hang_up()
         self.process.send_signal(signal.SIGTERM)
         return self._end()
 
     def kill(self):
         self.process.kill()
         self._end()
-        self._hang_up()
+        self.hang_up()
 
     def _end(self):
         status = self.process.wait(PATIENCE + 15)

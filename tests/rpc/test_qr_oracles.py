@@ -159,8 +159,9 @@ def test_a_users_id_names_the_account_with_dashes_for_colons(service):
         service.api.enroll(service.tenant(), "ann", account_name="corp:ann")
 
 
-@pytest.mark.parametrize("name", ["x" * 128, "é" * 64, "\U0001f600" * 32, "x y" * 42])
-@pytest.mark.parametrize("issuer", ["I" * 64, "short"])
+@pytest.mark.parametrize("name", ["x" * 128, "é" * 64, "\U0001f600" * 32, "x y" * 42],
+                         ids=["ascii", "two bytes", "four bytes", "blanks"])
+@pytest.mark.parametrize("issuer", ["I" * 64, "short"], ids=["long issuer", "short issuer"])
 def test_long_names_are_cut_so_that_phones_can_read_the_picture(service, name, issuer):
     """Never the secret and never the issuer; cut names end in an ellipsis."""
     answer = service.api.enroll(service.tenant(issuer=issuer), "ann", account_name=name,
