@@ -234,6 +234,11 @@ def test_a_silent_server_could_not_decide():
         run("--server", address, "--timeout=50ms", "health", status=UNDECIDED)
 
 
+def test_every_address_of_a_name_is_tried(speak):
+    port = speak({"/grpc.health.v1.Health/Check": b"\x08\x01"}).address.rsplit(":")[1]
+    run("--server", "localhost:" + port, "health")
+
+
 def test_the_options_stand_before_and_behind_the_command(house):
     run("health", "--json", "--server", house.ops.address)
     run("--server=127.0.0.1:1", "health", "--server", house.ops.address)
