@@ -38,7 +38,8 @@ static bool split(const char *text, struct host_port *out)
     if (bracketed)
         host = (struct str){.p = host.p + 1, .len = host.len - 2};
     uint64_t port;
-    if (host.len == 0 || host.len >= sizeof out->host || !str_to_u64(str_from(colon + 1), PORT_MAX, &port))
+    if (host.len == 0 || host.len >= sizeof out->host ||
+        !str_to_u64(str_from(colon + 1), PORT_MAX, &port))
         return false;
     if (bracketed != (memchr(host.p, ':', host.len) != NULL))
         return false;
