@@ -235,8 +235,10 @@ def test_a_silent_server_could_not_decide():
 
 
 def test_every_address_of_a_name_is_tried(speak):
-    port = speak({"/grpc.health.v1.Health/Check": b"\x08\x01"}).address.rsplit(":")[1]
-    run("--server", "localhost:" + port, "health")
+    for found in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM):
+        host = ("[%s]" if found[0] == socket.AF_INET6 else "%s") % found[4][0]
+        server = speak({"/grpc.health.v1.Health/Check": b"\x08\x01"}, host)
+        run("--server", "localhost:" + server.address.rsplit(":", 1)[1], "health")
 
 
 def test_the_options_stand_before_and_behind_the_command(house):
@@ -599,7 +601,7 @@ def speak():
     """speak({path: answer}) is twostepctl with a server that says just that."""
     servers = []
 
-    def start(answers):
+    def start(answers, host="127.0.0.1"):
         class Handler(grpc.GenericRpcHandler):
             def service(self, details):
                 answer = answers[details.method]
@@ -610,9 +612,9 @@ def speak():
                 return grpc.unary_unary_rpc_method_handler(serve)
 
         servers.append(grpc.server(concurrent.futures.ThreadPoolExecutor(1), handlers=[Handler()]))
-        port = servers[-1].add_insecure_port("127.0.0.1:0")
+        port = servers[-1].add_insecure_port(host + ":0")
         servers[-1].start()
-        return Ctl("127.0.0.1:%d" % port)
+        return Ctl("%s:%d" % (host, port))
 
     yield start
     for server in servers:
