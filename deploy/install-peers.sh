@@ -26,7 +26,7 @@ node_peers() {
     cmp -s "$package" "$peers/node/installed.json" && return
     cp "$package" "$peers/node/package.json"
     if (cd "$peers/node" && timeout "$patience" npm install --no-audit --no-fund --ignore-scripts \
-        --no-package-lock) >"$log" 2>&1; then
+        --no-package-lock --logs-max=0) >"$log" 2>&1; then
         cp "$package" "$peers/node/installed.json"
     else
         skipped "node: npm install: $(last_words)"
