@@ -14,7 +14,8 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 skipped() { echo "skipped: $1"; }
-last_words() { grep -v '^[[:space:]]*$' "$log" | tail -n 1 | cut -c 1-160; }
+# What a tool said last before it spoke of its own log.
+last_words() { grep -v -e '^[[:space:]]*$' -e '[Ll]og' "$log" | tail -n 1 | cut -c 1-160; }
 
 node_peers() {
     local package=$top/tests/peers/node/package.json
@@ -26,7 +27,7 @@ node_peers() {
     cmp -s "$package" "$peers/node/installed.json" && return
     cp "$package" "$peers/node/package.json"
     if (cd "$peers/node" && timeout "$patience" npm install --no-audit --no-fund --ignore-scripts \
-        --no-package-lock --logs-max=0) >"$log" 2>&1; then
+        --no-package-lock) >"$log" 2>&1; then
         cp "$package" "$peers/node/installed.json"
     else
         skipped "node: npm install: $(last_words)"
