@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from grpc.health.v1 import health_pb2, health_pb2_grpc
-from kit import PATIENCE, T0, fresh, pb, refused, wait_until
+from kit import PATIENCE, T0, fresh, pb, refused, wait_until, write_private
 
 STEP = 30_000
 NOW = T0 // STEP
@@ -170,29 +170,49 @@ def test_without_its_data_key_a_tenant_is_closed_and_others_are_open(daemon, tam
     assert answers(daemon, bob) == ["WRONG_CODE", "LOGIN_REQUIREMENT_CODE", "ACCEPTED"]
 
 
+def keys_of(path):
+    with open(path) as f:
+        return [line.split()[2] for line in f if line.startswith("key ")]
+
+
 def test_a_keyring_that_lost_the_key_of_some_tenants_closes_those(daemon):
-    """Tenants of the first key, then a second key, then the first one is gone: the service's own
-    data key was sealed by it, so nothing starts at all."""
-    ann = daemon.enrol(daemon.tenant(), "u")
+    """One tenant's data key is sealed by the first key, the other's by the second, which goes."""
+    ann = daemon.enrol(daemon.tenant(), "ann")
     daemon.stop()
-    ctl = os.path.join(os.path.dirname(daemon.program).replace("/tests/programs", ""), "twostepctl")
-    subprocess.run([ctl, "keyring", "add", daemon.keyring], check=True, stdout=subprocess.DEVNULL)
+    (first,), second = keys_of(daemon.keyring), "5" * 64
+    write_private(daemon.keyring, "key 1 %s\nkey 2 %s active\n" % (first, second))
+    daemon.start()
+    bob = daemon.enrol(daemon.tenant(), "bob")
+    daemon.advance(30)
+    assert answers(daemon, ann)[-1] == answers(daemon, bob)[-1] == "ACCEPTED"
+    daemon.stop()
+    daemon.expected.add("call_failed")
+    for lost in ("key 1 %s active\n" % first, "key 1 %s active\nkey 2 %s\n" % (first, "6" * 64)):
+        write_private(daemon.keyring, lost)
+        daemon.start()
+        daemon.advance(30)
+        assert answers(daemon, ann)[-1] == "ACCEPTED"
+        assert answers(daemon, bob) == [INTERNAL, "LOGIN_REQUIREMENT_CODE", INTERNAL]
+        with refused(INTERNAL):
+            daemon.api.enroll(bob.tenant, "new")
+        daemon.stop()
+    write_private(daemon.keyring, "key 1 %s active\nkey 2 %s\n" % (first, second))
     daemon.start()
     daemon.advance(30)
-    assert answers(daemon, ann)[-1] == "ACCEPTED"
+    assert answers(daemon, bob)[-1] == "ACCEPTED"
+
+
+def test_a_keyring_that_lost_the_services_own_key_starts_nothing(daemon):
+    daemon.enrol(daemon.tenant(), "ann")
     daemon.stop()
-    with open(daemon.keyring) as f:
-        lines = f.read().splitlines(True)
-    with open(daemon.keyring, "w") as f:
-        f.writelines(line for line in lines if not line.startswith("key 1 "))
-    process = daemon.spawn()
-    assert process.wait(PATIENCE) == 78
+    write_private(daemon.keyring, "key 2 %s active\n" % ("5" * 64))
+    assert daemon.spawn().wait(PATIENCE) == 78
     daemon.expected.add("start_failed")
     assert any("no key 1" in e.get("detail", "") for e in daemon.log())
 
 
 @pytest.mark.parametrize("change", ["UPDATE policy SET digits = 300", "UPDATE policy SET period = -1",
-                                    "UPDATE policy SET algorithm = 9",
+                                    "UPDATE policy SET window_steps = 200",
                                     "UPDATE factor SET digits = 0", "UPDATE factor SET algorithm = 9",
                                     "UPDATE factor SET period = 0", "UPDATE factor SET enrollment = x'00'",
                                     "UPDATE sign_in SET failures = -1"])
