@@ -166,17 +166,11 @@ static void add_binary(struct head *h, uint32_t name_at, size_t name_len, struct
     }
 }
 
-static bool is_binary(struct str name)
-{
-    return name.len > 4 &&
-           str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
-}
-
 static void take_metadata(struct head *h, struct str name, struct str value)
 {
     uint32_t name_at = (uint32_t)h->text.len;
     buf_append_str(&h->text, name);
-    if (is_binary(name))
+    if (codec_is_binary(name))
         add_binary(h, name_at, name.len, value);
     else
         add_text(h, name_at, name.len, value);

@@ -15,12 +15,11 @@ import time
 import pytest
 import rawh2
 from rawh2 import ENHANCE_YOUR_CALM, frame, message
-from servers import BUILD
+from servers import BUILD, SANITIZED
 
 STALL_SECONDS = 1
 SERVER = ["tests/rpc/probe_server", "--stall", STALL_SECONDS]
 ANSWER = "/rpctest.v1.Probe/Answer"
-SANITIZED = "san" in str(BUILD) or BUILD.name in ("address", "thread")
 
 
 @pytest.fixture
