@@ -85,11 +85,13 @@ static size_t string_length(const char *s)
 
 /* libconfuse 3.3 counts the lines of comments more than once, so that the places of errors
  * behind them are wrong: it gets blanks for comments, which begin where a word may begin. */
-static void blank_comments(char *s)
+static enum err blank_comments(char *s, const char *file, struct err_text *why)
 {
     bool word = false;
     while (*s != '\0') {
         size_t n = word ? 0 : comment_length(s);
+        if (n > 0 && s[1] == '*' && s[n] == '\0' && (n < 4 || s[n - 1] != '/'))
+            return err_set(why, ERR_INVALID, NULL, "%s: a comment has no end", file);
         for (size_t i = 0; i < n; i++)
             if (s[i] != '\n')
                 s[i] = ' ';
@@ -98,6 +100,7 @@ static void blank_comments(char *s)
         word = n == 0 && strchr(" \t\r\n{}()=,+", *s) == NULL;
         s += n > 0 ? n : 1;
     }
+    return ERR_OK;
 }
 
 /* Runs the parser over file with opts; the callbacks have done the work when it returns. */
@@ -106,11 +109,12 @@ static enum err parse_file(cfg_opt_t *opts, const char *file, const char *valida
 {
     struct buf text = BUF_INIT;
     enum err e = read_text(file, &text, parse.why);
+    if (e == ERR_OK)
+        e = blank_comments((char *)text.data, file, parse.why);
     if (e != ERR_OK) {
         buf_release(&text);
         return e;
     }
-    blank_comments((char *)text.data);
     parse.file = file;
     cfg_t *cfg = cfg_init(opts, CFGF_NONE);
     cfg_set_error_function(cfg, on_parse_error);
