@@ -84,12 +84,11 @@ static size_t string_length(const char *s)
 }
 
 /* libconfuse 3.3 counts the lines of comments more than once, so that the places of errors
- * behind them are wrong: it gets blanks for comments, which begin where a word may begin. */
+ * behind them are wrong: it gets blanks for comments. */
 static enum err blank_comments(char *s, const char *file, struct err_text *why)
 {
-    bool word = false;
     while (*s != '\0') {
-        size_t n = word ? 0 : comment_length(s);
+        size_t n = comment_length(s);
         if (n > 0 && s[1] == '*' && s[n] == '\0' && (n < 4 || s[n - 1] != '/'))
             return err_set(why, ERR_INVALID, NULL, "%s: a comment has no end", file);
         for (size_t i = 0; i < n; i++)
@@ -97,7 +96,6 @@ static enum err blank_comments(char *s, const char *file, struct err_text *why)
                 s[i] = ' ';
         if (n == 0 && (*s == '"' || *s == '\''))
             n = string_length(s);
-        word = n == 0 && strchr(" \t\r\n{}()=,+", *s) == NULL;
         s += n > 0 ? n : 1;
     }
     return ERR_OK;

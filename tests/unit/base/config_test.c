@@ -96,7 +96,7 @@ static void mistakes_name_their_place(void **state)
         {"= 3\n", "c.conf:1:", ""},
         {"# a\n// b\n/* c\n d */ number = 0 # e\n", "c.conf:4:", "number"},
         {"name = \"#\" # \"\nnumber = 0\n", "c.conf:2:", "number"},
-        {"name = a//b#c\nnumber = 0\n", "c.conf:2:", "number"},
+        {"name = a//b#c\n/**/number = 0\n", "c.conf:2:", "number"},
         {"name = 'it\\'s #' // '\nnumber = 0\n", "c.conf:2:", "number"},
         {"/* never ends\nnumber = 7\n", "c.conf", ""},
     };
