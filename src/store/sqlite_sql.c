@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_sql.h"
+#include "sqlite_sql_internal.h"
 
 /* Ids that callers choose are BLOBs, so that they compare as bytes. */
 static const char version_1[] =
@@ -163,7 +163,8 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
         "SELECT id, kek_id, sealed FROM data_key WHERE tenant = " TENANT_NUMBER " AND id = ?2",
     [SQL_DATA_KEY_NEWEST] = "SELECT id, kek_id, sealed FROM data_key WHERE tenant = " TENANT_NUMBER
                             " ORDER BY id DESC LIMIT 1",
-    [SQL_DATA_KEY_ADD] = "INSERT INTO data_key (tenant, id, kek_id, sealed) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_DATA_KEY_ADD] =
+        "INSERT INTO data_key (tenant, id, kek_id, sealed) VALUES (?1, ?2, ?3, ?4)",
 
     /* The order of the joins is given: by name, by name, by number. */
     [SQL_USER_FIND] = "SELECT u.id, f.user, " FACTOR_COLUMNS " FROM tenant t"
@@ -187,8 +188,9 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
                         "retry_after_ms, answer_ms FROM sign_in WHERE seq = ?1",
     [SQL_SIGN_IN_SETTLE] = "UPDATE sign_in SET outcome = ?2, reason = ?3, retry_after_ms = ?4, "
                            "answer_ms = ?5 WHERE seq = ?1",
-    [SQL_SIGN_IN_TAIL] = "SELECT seq, user, time_ms, last_step, failures, last_attempt_ms, earlier, "
-                         "request IS NOT NULL FROM sign_in WHERE seq > ?1 ORDER BY seq",
+    [SQL_SIGN_IN_TAIL] =
+        "SELECT seq, user, time_ms, last_step, failures, last_attempt_ms, earlier, "
+        "request IS NOT NULL FROM sign_in WHERE seq > ?1 ORDER BY seq",
     [SQL_SIGN_IN_ENDS] = "SELECT (SELECT min(seq) FROM sign_in), (SELECT max(seq) FROM sign_in)",
     [SQL_SIGN_IN_KEPT] = "SELECT seq FROM sign_in WHERE seq <= ?1 AND time_ms > ?2 AND "
                          "time_ms <= ?3 ORDER BY seq LIMIT 1",

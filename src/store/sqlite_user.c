@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "lock.h"
+#include "lock_internal.h"
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <string.h>
@@ -20,10 +20,10 @@ static void read_factor(struct sqlite_row *row, struct factor *f)
     f->sealed_len = (uint16_t)sqlite_row_blob(row, f->sealed, sizeof f->sealed);
 }
 
-static enum err put_factor(struct sqlite_store *s, enum sql sql, int64_t user,
+static enum err put_factor(struct sqlite_store *s, enum sql sql, uint32_t user,
                            const struct factor *f, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, sql);
     sqlite3_bind_int64(stmt, 1, user);
     sqlite_db_bind_bytes(stmt, 2, f->enrollment.bytes, ENROLLMENT_ID_LEN);
@@ -69,7 +69,7 @@ static enum err look_up(struct sqlite_store *s, struct sqlite_user *user, struct
     if (!found)
         return ERR_OK;
     struct sqlite_row row = {.stmt = stmt};
-    user->id = sqlite_row_int(&row);
+    user->id = sqlite_row_uint(&row, UINT32_MAX);
     user->enrolled = !sqlite_row_null(&row);
     if (user->enrolled) {
         (void)sqlite_row_int(&row);
@@ -100,16 +100,19 @@ enum err sqlite_user_make(struct sqlite_store *s, struct sqlite_user *user, stru
     int64_t tenant;
     struct tenant_id t = {{user->tenant, user->tenant_len}};
     TRY(sqlite_tenant_id(s, t, true, &tenant, why));
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_USER_ADD);
     sqlite3_bind_int64(stmt, 1, tenant);
     sqlite_db_bind_str(stmt, 2, (struct str){user->user, user->user_len});
     TRY(sqlite_db_run(&s->db, SQL_USER_ADD, why));
-    user->id = sqlite3_last_insert_rowid(s->db.handle);
+    int64_t id = sqlite3_last_insert_rowid(s->db.handle);
+    if (id > UINT32_MAX)
+        return err_set(why, ERR_LIMIT, NULL, "too many users");
+    user->id = (uint32_t)id;
     return ERR_OK;
 }
 
-enum err sqlite_user_pending(struct sqlite_store *s, int64_t user, int64_t now_ms,
+enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_ms,
                              struct factor *out, bool *found, struct err_text *why)
 {
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_PENDING_GET);
@@ -124,7 +127,7 @@ enum err sqlite_user_pending(struct sqlite_store *s, int64_t user, int64_t now_m
     return sqlite_row_check(&row, "a pending secret", why);
 }
 
-static enum err delete_pending(struct sqlite_store *s, int64_t user, struct err_text *why)
+static enum err delete_pending(struct sqlite_store *s, uint32_t user, struct err_text *why)
 {
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_PENDING_DELETE), 1, user);
     return sqlite_db_run(&s->db, SQL_PENDING_DELETE, why);
@@ -141,7 +144,7 @@ enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
     return delete_pending(s, user->id, why);
 }
 
-static enum err get_generation(struct sqlite_store *s, int64_t user, uint32_t *out,
+static enum err get_generation(struct sqlite_store *s, uint32_t user, uint32_t *out,
                                struct err_text *why)
 {
     bool found;
@@ -201,7 +204,7 @@ enum err sqlite_user_pending_put(struct store *base, struct tenant_id t, struct 
 enum err sqlite_user_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,
                            struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_PENDING_SWEEP);
     sqlite3_bind_int64(stmt, 1, now_ms);
     sqlite3_bind_int64(stmt, 2, limit);
