@@ -469,6 +469,18 @@ def test_a_peer_that_reads_nothing(module_server, others_are_fine, large):
             conn.wait_closed()
 
 
+def test_nothing_is_read_from_a_peer_that_reads_nothing(start_server):
+    server = start_server([BUILD / "tests/rpc/interop_server", "--stall", 2])
+    with rawh2.Connection(server.port, seconds=1) as conn:
+        for _ in range(20):  # answers of a megabyte: more than the socket buffers hold
+            stream = conn.open("/grpc.testing.TestService/UnaryCall")
+            conn.data(stream, message(b"\x10\x80\x80\x40"))
+        ignored = conn.open("/no/such", content_type="x")
+        with pytest.raises(TimeoutError):
+            for _ in range(4000):
+                conn.data(ignored, bytes(16384), end=False)
+
+
 def test_a_slow_reader_gets_everything(module_server, large):
     with rawh2.Connection(module_server.port) as conn:
         conn.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
