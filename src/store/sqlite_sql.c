@@ -202,6 +202,7 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
                          ", " HOT_ROWS_4 ", " HOT_ROWS_4,
     [SQL_FOLD_GET] = "SELECT seq FROM fold",
     [SQL_FOLD_SET] = "UPDATE fold SET seq = ?1",
+    [SQL_PROBE] = "UPDATE fold SET seq = seq",
 
     [SQL_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [SQL_AUDIT_ADD] = "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -56,6 +56,7 @@ enum sql {
     SQL_HOT_PUT_MANY, /* SQL_MANY rows */
     SQL_FOLD_GET,
     SQL_FOLD_SET,
+    SQL_PROBE,
 
     SQL_AUDIT_HEAD,
     SQL_AUDIT_ADD,
