@@ -237,7 +237,6 @@ enum err sqlite_log_keep(struct sqlite_store *s, struct err_text *why)
         log->next_seq++;
         log->batch_rows++;
     }
-    log->n_rows = 0;
     return ERR_OK;
 }
 

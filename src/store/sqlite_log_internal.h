@@ -91,7 +91,7 @@ MUST_CHECK enum err sqlite_log_settle(struct sqlite_store *s, const struct hot *
                                       const struct request_mark *request,
                                       const struct answer *answer, struct err_text *why);
 
-/* The end of a job: its rows go into the table, or are forgotten. */
+/* The end of a job. keep: its rows go into the table, and are to be dropped here. */
 MUST_CHECK enum err sqlite_log_keep(struct sqlite_store *s, struct err_text *why);
 void sqlite_log_drop(struct sqlite_log *log);
 
