@@ -39,8 +39,8 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     req->password_verified = m->password_verified;
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
     choose_format(v, (int)m->qr_format, req);
-    check_mail(v, "notify_address", m->notify_address);
-    check_locale(v, "locale", m->locale);
+    req->notify_address = check_mail(v, "notify_address", m->notify_address);
+    req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
         .caller = str_from(job->caller->name),
         .client_address = check_ip(v, "client_address", m->client_address),
