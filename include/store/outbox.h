@@ -44,7 +44,7 @@ struct outbox_ops {
      * or deferred are replaced, with their mails gone. Failed: the mail goes, its reset is failed.
      * Deferred: one attempt more, due again at due_ms. */
     MUST_CHECK enum err (*mail_sent)(struct store *s, struct tenant_id t, int64_t mail_id,
-                                     int64_t now_ms, struct err_text *why);
+                                     struct err_text *why);
     MUST_CHECK enum err (*mail_failed)(struct store *s, struct tenant_id t, int64_t mail_id,
                                        const char *error, struct err_text *why);
     MUST_CHECK enum err (*mail_deferred)(struct store *s, struct tenant_id t, int64_t mail_id,

@@ -79,8 +79,8 @@ static enum err open_failed(struct sqlite_db *db, int rc, struct err_text *why)
     case SQLITE_CORRUPT:
         return err_set(why, ERR_CORRUPT, NULL, "damaged: %.120s", db->path);
     default:
-        return err_set(why, ERR_UNAVAILABLE, NULL, "%s (%d): %.120s", sqlite3_errmsg(db->handle), rc,
-                       db->path);
+        return err_set(why, ERR_UNAVAILABLE, NULL, "%s (%d): %.120s", sqlite3_errmsg(db->handle),
+                       rc, db->path);
     }
 }
 
@@ -155,8 +155,8 @@ static int count_frames(void *ctx, sqlite3 *handle, const char *name, int frames
 
 static enum err open_handle(struct sqlite_db *db, struct err_text *why)
 {
-    int rc = sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-                             NULL);
+    int rc =
+        sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return open_failed(db, rc, why);
     sqlite3_extended_result_codes(db->handle, 1);
