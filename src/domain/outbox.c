@@ -226,8 +226,7 @@ enum err outbox_report(struct domain *d, const struct outbox_report *report, str
     struct store *store = d->opt.store;
     switch (report->end) {
     case OUTBOX_SENT:
-        TRY(store->outbox->mail_sent(store, tenant_of(l), l->mail.id, clock_wall_ms(d->opt.clock),
-                                     why));
+        TRY(store->outbox->mail_sent(store, tenant_of(l), l->mail.id, why));
         note_end(d, report->parcel, "sent", "");
         return ERR_OK;
     case OUTBOX_DEFERRED:
