@@ -14,7 +14,8 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 skipped() { echo "skipped: $1"; }
-last_words() { grep -v '^[[:space:]]*$' "$log" | tail -n 1 | cut -c 1-160; }
+# What a tool said last before it spoke of its own log.
+last_words() { grep -v -e '^[[:space:]]*$' -e '[Ll]og' "$log" | tail -n 1 | cut -c 1-160; }
 
 node_peers() {
     local package=$top/tests/peers/node/package.json

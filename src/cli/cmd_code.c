@@ -98,6 +98,7 @@ static enum cli_exit print_code(const struct code_args *a, const struct secret *
         proto_json_print(json_pack("{s:s}", "code", code));
     else
         puts(code);
+    secret_wipe(code, sizeof code);
     return CLI_DONE;
 }
 

@@ -12,8 +12,6 @@
 #define COMMAND_COLUMN     20
 #define HELP_WORDS_MAX     8
 
-const char *argp_program_version = "twostepctl " TWOSTEP_VERSION;
-
 static enum cli_exit run_help(struct cli_options *options, int argc, char **argv);
 
 static const struct command cmd_help = {
@@ -173,6 +171,7 @@ int main(int argc, char **argv)
     static char program[] = "twostepctl";
     struct cli_options options = {.server = DEFAULT_SERVER, .timeout_ms = DEFAULT_TIMEOUT_MS};
     struct err_text why = {0};
+    argp_program_version = "twostepctl " TWOSTEP_VERSION;
     term_init();
     proto_json_init();
     argv[0] = program;

@@ -48,6 +48,8 @@ enum err factor_match(struct domain *d, struct tenant_id t, struct user_id u,
                       const struct factor *f, const char *code, uint32_t window, int64_t now_ms,
                       int64_t *step_out, struct err_text *why)
 {
+    if (f->period == 0)
+        return err_set(why, ERR_CORRUPT, NULL, "a secret whose codes have no period");
     TRY(open_secret(d, t, u, f, why));
     enum err e = totp_match(step_out, code, d->scratch, (enum totp_hash)f->algorithm, f->digits,
                             totp_step(now_ms, f->period), window);

@@ -38,7 +38,8 @@ static bool split(const char *text, struct host_port *out)
     if (bracketed)
         host = (struct str){.p = host.p + 1, .len = host.len - 2};
     uint64_t port;
-    if (host.len == 0 || host.len >= sizeof out->host || !str_to_u64(str_from(colon + 1), PORT_MAX, &port))
+    if (host.len == 0 || host.len >= sizeof out->host ||
+        !str_to_u64(str_from(colon + 1), PORT_MAX, &port))
         return false;
     if (bracketed != (memchr(host.p, ':', host.len) != NULL))
         return false;
@@ -66,10 +67,12 @@ static enum err resolve_unix(const char *path, struct address *out, struct err_t
     return ERR_OK;
 }
 
-enum err address_resolve(const char *text, struct address *out, struct err_text *why)
+enum err address_resolve(const char *text, struct address out[ADDRESS_MAX_OF_NAME], size_t *n_out,
+                         struct err_text *why)
 {
+    *n_out = 1;
     if (is_unix(text))
-        return resolve_unix(text + sizeof unix_prefix - 1, out, why);
+        return resolve_unix(text + sizeof unix_prefix - 1, &out[0], why);
     struct host_port hp;
     if (!split(text, &hp))
         return err_set(why, ERR_INVALID, NULL, "an address is host:port, [v6]:port or unix:PATH");
@@ -79,10 +82,14 @@ enum err address_resolve(const char *text, struct address *out, struct err_text 
     snprintf(port, sizeof port, "%u", hp.port);
     int rc = getaddrinfo(hp.host, port, &hints, &found);
     if (rc != 0)
-        return err_set(why, ERR_INVALID, NULL, "%s: %s", hp.host, gai_strerror(rc));
-    memcpy(&out->sa, found->ai_addr, found->ai_addrlen);
-    out->len = found->ai_addrlen;
+        return err_set(why, ERR_UNAVAILABLE, NULL, "%s: %s", hp.host, gai_strerror(rc));
+    size_t n = 0;
+    for (const struct addrinfo *i = found; i != NULL && n < ADDRESS_MAX_OF_NAME; i = i->ai_next) {
+        memcpy(&out[n].sa, i->ai_addr, i->ai_addrlen);
+        out[n++].len = i->ai_addrlen;
+    }
     freeaddrinfo(found);
+    *n_out = n;
     return ERR_OK;
 }
 

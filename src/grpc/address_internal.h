@@ -14,9 +14,13 @@ struct address {
     socklen_t len;
 };
 
-/* ERR_INVALID for what is no address or a name that does not resolve; of several
- * addresses of a name it is the first. Blocks while a name is looked up. */
-MUST_CHECK enum err address_resolve(const char *text, struct address *out, struct err_text *why);
+#define ADDRESS_MAX_OF_NAME 8
+
+/* All addresses that text stands for, at most ADDRESS_MAX_OF_NAME. ERR_INVALID for what
+ * is no address, ERR_UNAVAILABLE for a name that does not resolve. Blocks while a name
+ * is looked up. */
+MUST_CHECK enum err address_resolve(const char *text, struct address out[ADDRESS_MAX_OF_NAME],
+                                    size_t *n_out, struct err_text *why);
 
 /* The text of an address, "unix" for an unnamed Unix socket; cut off when it is longer
  * than the room. */

@@ -106,10 +106,10 @@ struct timeout_unit {
 };
 
 static const struct timeout_unit timeout_units[] = {
-    {'n', 1, 1000000}, {'u', 1, 1000}, {'m', 1, 1}, {'S', 1000, 1}, {'M', 60000, 1},
-    {'H', 3600000, 1},
+    {'n', 1, 1000000}, {'u', 1, 1000},  {'m', 1, 1},
+    {'S', 1000, 1},    {'M', 60000, 1}, {'H', 3600000, 1},
 };
-#define TIMEOUT_UNITS (sizeof timeout_units / sizeof timeout_units[0])
+#define TIMEOUT_UNITS   (sizeof timeout_units / sizeof timeout_units[0])
 #define TIMEOUT_UNIT_MS 2 /* the index of 'm' */
 
 bool codec_timeout_parse(struct str s, int64_t *ms_out)

@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 /* Room that is always enough for an encoded value of n bytes. */
-#define CODEC_PERCENT_MAX(n) ((n) * 3)
+#define CODEC_PERCENT_MAX(n) ((n)*3)
 #define CODEC_BASE64_MAX(n)  (((n) + 2) / 3 * 4)
 /* Room for what n bytes of text decode to. */
 #define CODEC_BASE64_DECODED_MAX(n) ((n) / 4 * 3 + 2)

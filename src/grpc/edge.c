@@ -45,7 +45,7 @@ static void pause_accepting(struct edge *edge)
 {
     struct listener *l;
     SLIST_FOREACH(l, &edge->listeners, link)
-        event_del(&l->acceptable);
+    event_del(&l->acceptable);
     event_add(&edge->accept_again, &accept_pause);
 }
 
@@ -56,7 +56,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     struct edge *edge = arg;
     struct listener *l;
     SLIST_FOREACH(l, &edge->listeners, link)
-        event_add(&l->acceptable, NULL);
+    event_add(&l->acceptable, NULL);
 }
 
 static void take_connection(struct edge *edge, int fd, const struct address *from)
@@ -102,7 +102,7 @@ static void on_notice_over(evutil_socket_t fd, short what, void *arg)
     struct edge *edge = arg;
     struct conn *c;
     TAILQ_FOREACH(c, &edge->conns, link)
-        conn_last_calls(c);
+    conn_last_calls(c);
 }
 
 struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index)
@@ -158,7 +158,7 @@ void edge_drain(struct edge *edge)
     stop_listening(edge);
     struct conn *c;
     TAILQ_FOREACH(c, &edge->conns, link)
-        conn_drain(c);
+    conn_drain(c);
     event_add(&edge->notice_over, &notice_time);
 }
 

@@ -14,8 +14,8 @@
 #define EDGE_IN_SIZE  65536
 #define EDGE_OUT_SIZE 65536 /* more than one frame of 16 KiB */
 
-#define EDGE_ACCEPT_BURST    64  /* connections taken in one turn */
-#define EDGE_ACCEPT_PAUSE_MS 100 /* when there are no file descriptors left */
+#define EDGE_ACCEPT_BURST    64   /* connections taken in one turn */
+#define EDGE_ACCEPT_PAUSE_MS 100  /* when there are no file descriptors left */
 #define EDGE_NOTICE_MS       1000 /* between the notice and the last GOAWAY */
 #define EDGE_LINGER_S        1    /* for the peer's end of a connection that we have ended */
 

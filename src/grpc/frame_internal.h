@@ -22,8 +22,8 @@ struct frame_rules {
 };
 
 struct frame {
-    struct buf body;     /* what has come of the message */
-    uint32_t length;     /* of the message; known when n_head is FRAME_HEAD */
+    struct buf body; /* what has come of the message */
+    uint32_t length; /* of the message; known when n_head is FRAME_HEAD */
     uint8_t head[FRAME_HEAD];
     uint8_t n_head;
     uint8_t n_extra; /* bytes behind the message, counted to FRAME_HEAD */
@@ -39,7 +39,8 @@ void frame_reset(struct frame *f);
 /* Takes the next n bytes. What is refused is refused at the first byte that shows it,
  * and then no more may be pushed: a declared length over the limit, flags, a second
  * message. */
-struct refusal frame_push(struct frame *f, struct frame_rules rules, const uint8_t *bytes, size_t n);
+struct refusal frame_push(struct frame *f, struct frame_rules rules, const uint8_t *bytes,
+                          size_t n);
 
 /* The peer has sent everything: f->body is the message now, decompressed, or there
  * was not exactly one. */

@@ -24,7 +24,7 @@ struct guard {
     uint32_t left;                  /* of the payload that is under way */
     uint8_t head[GUARD_FRAME_HEAD]; /* of a frame header that is not whole yet */
     uint8_t n_head;
-    bool in_block;   /* a header block is open: HEADERS without END_HEADERS */
+    bool in_block; /* a header block is open: HEADERS without END_HEADERS */
     int32_t allowance;
     uint32_t refilled; /* the second of the last refill */
     uint32_t begun;    /* the second in which the unfinished frame or block began */

@@ -26,8 +26,7 @@ static Bytef *input(struct str s)
 
 static void begin_inflate(struct gzip *g, struct str packed)
 {
-    int rc = g->can_inflate ? inflateReset(&g->inflater)
-                            : inflateInit2(&g->inflater, GZIP_WINDOW);
+    int rc = g->can_inflate ? inflateReset(&g->inflater) : inflateInit2(&g->inflater, GZIP_WINDOW);
     if (rc != Z_OK)
         abort();
     g->can_inflate = true;

@@ -160,7 +160,8 @@ static void add_binary(struct head *h, uint32_t name_at, size_t name_len, struct
 
 static bool is_binary(struct str name)
 {
-    return name.len > 4 && str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
+    return name.len > 4 &&
+           str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
 }
 
 static void take_metadata(struct head *h, struct str name, struct str value)

@@ -42,7 +42,8 @@ struct reply_trailers {
 
 static bool is_binary(struct str name)
 {
-    return name.len > 4 && str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
+    return name.len > 4 &&
+           str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
 }
 
 /* The transport's own names, and what HTTP/2 cannot carry, are left out. */
@@ -272,8 +273,8 @@ void reply_http_error(struct grpc_call *call, int status)
 {
     static const nghttp2_nv not_post[] = {
         FIELD(":status", "405"), FIELD("content-type", "text/plain"), FIELD("allow", "POST")};
-    static const nghttp2_nv not_grpc[] = {
-        FIELD(":status", "415"), FIELD("content-type", "text/plain")};
+    static const nghttp2_nv not_grpc[] = {FIELD(":status", "415"),
+                                          FIELD("content-type", "text/plain")};
     call_leave(call);
     call->is_http_error = true;
     const nghttp2_nv *nv = status == 405 ? not_post : not_grpc;

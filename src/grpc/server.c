@@ -69,12 +69,13 @@ static void remember_unix_path(struct grpc_server *s, const char *bound)
 enum err grpc_server_listen(struct grpc_server *s, const char *address,
                             char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
 {
-    struct address a;
-    TRY(address_resolve(address, &a, why));
+    struct address found[ADDRESS_MAX_OF_NAME];
+    size_t n;
+    TRY(address_resolve(address, found, &n, why));
     int *fds = mem_alloc(s->n_edges * sizeof *fds);
-    enum err e = address_listen(&a, fds, s->n_edges, why);
+    enum err e = address_listen(&found[0], fds, s->n_edges, why);
     if (e == ERR_OK) {
-        address_text(&a, bound_out, GRPC_ADDRESS_MAX);
+        address_text(&found[0], bound_out, GRPC_ADDRESS_MAX);
         remember_unix_path(s, bound_out);
         for (size_t i = 0; i < s->n_edges; i++) {
             struct handover h = {.edge = s->edges[i], .fd = fds[i]};

@@ -204,7 +204,9 @@ void session_kit_release(struct session_kit *kit)
 static uint32_t stream_window(const struct grpc_limits *limits)
 {
     size_t message = limits->message_bytes + FRAME_HEAD;
-    return message < WINDOW_MIN ? WINDOW_MIN : message < WINDOW_MAX ? (uint32_t)message : WINDOW_MAX;
+    return message < WINDOW_MIN   ? WINDOW_MIN
+           : message < WINDOW_MAX ? (uint32_t)message
+                                  : WINDOW_MAX;
 }
 
 nghttp2_session *session_new(const struct session_kit *kit, const struct grpc_limits *limits,
@@ -221,8 +223,8 @@ nghttp2_session *session_new(const struct session_kit *kit, const struct grpc_li
     };
     session_must(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings,
                                          sizeof settings / sizeof settings[0]));
-    session_must(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
-                                                       CONNECTION_WINDOW));
+    session_must(
+        nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW));
     return session;
 }
 

@@ -314,12 +314,16 @@ class Daemon:
         self.now += int(s * 1000)
 
     # life
-    def start(self):
-        seen = os.path.getsize(self.log_path)
+    def spawn(self):
+        """Starts a process and does not wait until it serves."""
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.wrapper + [self.program], env=self.env,
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                            stderr=log)
+            return subprocess.Popen(self.wrapper + [self.program], env=self.env,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+
+    def start(self):
+        self.hang_up()
+        seen = os.path.getsize(self.log_path)
+        self.process = self.spawn()
 
         def listening():
             assert self.process.poll() is None, "ended with %s: %s" % (
@@ -343,7 +347,6 @@ class Daemon:
     def kill(self):
         self.process.kill()
         self._end()
-        self.hang_up()
 
     def _end(self):
         status = self.process.wait(PATIENCE + 15)

@@ -194,6 +194,7 @@ def test_help_lists_every_command():
         ["code", "--digits=5", "AAAA"],
         ["code", "--digits=9", "AAAA"],
         ["code", "--period=0", "AAAA"],
+        ["code", "--period=1500ms", "AAAA"],
         ["code", "--time=later", "AAAA"],
         ["code", "1!"],
         ["code"],
@@ -232,6 +233,17 @@ def test_a_silent_server_could_not_decide():
     with socket.create_server(("127.0.0.1", 0)) as s:
         address = "127.0.0.1:%d" % s.getsockname()[1]
         run("--server", address, "--timeout=50ms", "health", status=UNDECIDED)
+
+
+def test_a_token_that_leaves_the_machine_in_the_clear_is_told(speak, tmp_path):
+    token = private(tmp_path / "token", "a.b\n")
+    server = speak({"/grpc.health.v1.Health/Check": b"\x08\x01"})
+    port = server.address.rsplit(":")[1]
+    # On Linux this address leads to the machine itself, but it is not a loopback address.
+    result = Ctl("0.0.0.0:" + port, token)("health")
+    assert "without encryption" in result.stderr and "a.b" not in result.stderr
+    assert Ctl("0.0.0.0:" + port)("health").stderr == ""
+    assert Ctl(server.address, token)("health").stderr == ""
 
 
 def test_the_options_stand_before_and_behind_the_command(house):

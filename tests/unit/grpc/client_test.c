@@ -11,6 +11,8 @@
 #include "support/scratch.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <nghttp2/nghttp2.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -447,9 +449,9 @@ static enum err open_only(const char *address, int64_t timeout_ms)
 static void what_is_no_address_is_invalid(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {
-        "",       "localhost", ":7443",      "[]:7443",   "::1:7443", "host:",     "host:0",
-        "host:x", "unix:",     "host:65536", "[::1:7443", "host:-1",  "host: 7443"};
+    static const char *const wrong[] = {"",          "localhost", ":7443",     "::1:7443",
+                                        "host:",     "unix:",     "host:x",    "host:65536",
+                                        "[::1:7443", "host:-1",   "host: 7443"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(open_only(wrong[i], SOON_MS), ERR_INVALID);
 }
@@ -480,6 +482,30 @@ static void another_protocol_is_unavailable(void **state)
     buf_append_str(&p->greeting, STR("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"));
     peer_start(p);
     assert_int_equal(open_only(p->address, PATIENCE_MS), ERR_UNAVAILABLE);
+    peer_end(p);
+    peer_free(p);
+}
+
+/* Takes the place of the C library's, so that there is a name of two addresses. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(name, "two.test") != 0)
+        return real(name, service, hints, found);
+    int rc = real("127.0.0.2", service, hints, found);
+    return rc != 0 ? rc : real("127.0.0.1", service, hints, &(*found)->ai_next);
+}
+
+static void every_address_of_a_name_is_tried(void **state)
+{
+    (void)state;
+    struct peer *p = peer_new();
+    peer_start(p);
+    char address[sizeof p->address];
+    snprintf(address, sizeof address, "two.test%s", strrchr(p->address, ':'));
+    assert_int_equal(open_only(address, PATIENCE_MS), ERR_OK);
     peer_end(p);
     peer_free(p);
 }
@@ -521,6 +547,7 @@ int main(void)
         cmocka_unit_test(nobody_there_is_unavailable),
         cmocka_unit_test(a_peer_that_keeps_silent_is_nobody),
         cmocka_unit_test(another_protocol_is_unavailable),
+        cmocka_unit_test(every_address_of_a_name_is_tried),
         cmocka_unit_test(a_unix_socket_is_an_address),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: ISC */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "grpc/guard_internal.h"
+
+#include <string.h>
+
+#define PREFACE 24
+#define BURST   1000
+
+enum { DATA = 0, HEADERS = 1, PRIORITY = 2, SETTINGS = 4, PING = 6, CONTINUATION = 9 };
+enum { END_STREAM = 1, END_HEADERS = 4 };
+
+static void put(struct buf *wire, uint8_t type, uint8_t flags, size_t length)
+{
+    const uint8_t head[GUARD_FRAME_HEAD] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8),
+                                            (uint8_t)length, type, flags};
+    buf_append(wire, head, sizeof head);
+    for (size_t i = 0; i < length; i++)
+        buf_append_byte(wire, 0xff);
+}
+
+static void put_preface(struct buf *wire)
+{
+    for (int i = 0; i < PREFACE; i++)
+        buf_append_byte(wire, 'P');
+}
+
+/* Walks over the wire in pieces, as a connection does, and gathers what is handed on. */
+static const char *walk(struct guard *g, const struct buf *wire, size_t piece, struct buf *out)
+{
+    for (size_t at = 0; at < wire->len; at += piece) {
+        uint8_t bytes[4096];
+        size_t held = g->n_head, n = wire->len - at < piece ? wire->len - at : piece;
+        memcpy(bytes, g->head, held);
+        memcpy(bytes + held, wire->data + at, n);
+        size_t whole = 0;
+        const char *why = guard_walk(g, 0, bytes, held + n, &whole);
+        if (why != NULL)
+            return why;
+        assert_int_equal(held + n, whole + g->n_head);
+        buf_append(out, bytes, whole);
+    }
+    return NULL;
+}
+
+/* No piece that is handed on ends within a frame header, and nothing is lost. */
+static void frame_headers_stay_whole(void **state)
+{
+    (void)state;
+    struct buf wire = BUF_INIT;
+    put_preface(&wire);
+    put(&wire, SETTINGS, 0, 0);
+    put(&wire, HEADERS, 0, 10);
+    put(&wire, CONTINUATION, END_HEADERS, 3);
+    put(&wire, DATA, END_STREAM, 1);
+    for (size_t piece = 1; piece <= wire.len; piece++) {
+        struct guard g;
+        struct buf out = BUF_INIT;
+        guard_init(&g, 0);
+        assert_null(walk(&g, &wire, piece, &out));
+        assert_int_equal(out.len, wire.len);
+        assert_memory_equal(out.data, wire.data, wire.len);
+        assert_int_equal(g.n_head, 0);
+        assert_int_equal(guard_unfinished(&g, 99), 0);
+        buf_release(&out);
+    }
+    buf_release(&wire);
+}
+
+/* How many frames pass before the guard says stop; limit when it does not. */
+static int frames_until_refused(struct guard *g, uint8_t type, uint8_t flags, size_t length,
+                                int limit)
+{
+    struct buf wire = BUF_INIT, out = BUF_INIT;
+    put(&wire, type, flags, length);
+    int n = 0;
+    while (n < limit && walk(g, &wire, wire.len, &out) == NULL)
+        n++;
+    buf_release(&wire);
+    buf_release(&out);
+    return n;
+}
+
+static void new_guard(struct guard *g)
+{
+    guard_init(g, 0);
+    g->left = 0; /* the preface has come */
+}
+
+static void what_does_nothing_is_limited(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type, flags;
+        size_t length;
+    } idle[] = {
+        {PING, 0, 8}, {SETTINGS, 0, 0}, {SETTINGS, 1, 0}, {PRIORITY, 0, 5},
+        {DATA, 0, 0}, {8, 0, 4},        {0x42, 0, 0},     {CONTINUATION, END_HEADERS, 0},
+    };
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+        struct guard g;
+        new_guard(&g);
+        assert_int_equal(
+            frames_until_refused(&g, idle[i].type, idle[i].flags, idle[i].length, 5000), BURST);
+    }
+}
+
+static void what_does_something_is_not(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    assert_int_equal(frames_until_refused(&g, HEADERS, END_HEADERS, 10, 5000), 5000);
+    assert_int_equal(frames_until_refused(&g, DATA, 0, 1, 5000), 5000);
+    assert_int_equal(frames_until_refused(&g, DATA, END_STREAM, 0, 5000), 5000);
+}
+
+static void pings_are_named(void **state)
+{
+    (void)state;
+    struct guard g;
+    struct buf wire = BUF_INIT, out = BUF_INIT;
+    new_guard(&g);
+    for (int i = 0; i < BURST + 1; i++)
+        put(&wire, PING, 0, 0);
+    assert_string_equal(walk(&g, &wire, 4000, &out), "too_many_pings");
+    buf_release(&wire);
+    buf_release(&out);
+}
+
+static void time_and_work_refill(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    assert_int_equal(frames_until_refused(&g, PING, 0, 8, 5000), BURST);
+    uint8_t ping[GUARD_FRAME_HEAD + 8] = {0, 0, 8, PING};
+    size_t whole;
+    int n = 0;
+    while (guard_walk(&g, 1, ping, sizeof ping, &whole) == NULL)
+        n++;
+    assert_in_range(n, 90, 100);
+    g.left = 0;
+    guard_earn(&g);
+    g.allowance = 0;
+    for (int i = 0; i < 3; i++)
+        guard_earn(&g);
+    n = 0;
+    while (guard_walk(&g, 1, ping, sizeof ping, &whole) == NULL)
+        n++;
+    assert_int_equal(n, 12);
+    /* Not beyond the burst, however long it is quiet or useful. */
+    new_guard(&g);
+    for (int i = 0; i < 10000; i++)
+        guard_earn(&g);
+    assert_int_equal(guard_walk(&g, UINT32_MAX, ping, sizeof ping, &whole) == NULL, true);
+    g.refilled = 0;
+    assert_int_equal(g.allowance, BURST - 1);
+}
+
+static void faults_are_limited(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    int n = 0;
+    while (guard_charge_fault(&g))
+        n++;
+    assert_int_equal(n, 100);
+}
+
+static void what_is_unfinished_gets_older(void **state)
+{
+    (void)state;
+    struct guard g;
+    size_t whole;
+    guard_init(&g, 5);
+    assert_int_equal(guard_unfinished(&g, 5), 0);
+    assert_int_equal(guard_unfinished(&g, 7), 2); /* the preface */
+    g.left = 0;
+    assert_int_equal(guard_unfinished(&g, 7), 0);
+
+    const uint8_t headers[] = {0, 0, 1, HEADERS, 0, 0, 0, 0, 1, 'x'};
+    assert_null(guard_walk(&g, 10, headers, 3, &whole)); /* a part of a frame header */
+    assert_int_equal(whole, 0);
+    assert_int_equal(guard_unfinished(&g, 12), 2);
+    assert_null(guard_walk(&g, 13, headers, 9, &whole));
+    assert_int_equal(guard_unfinished(&g, 15), 2);
+    assert_null(guard_walk(&g, 15, headers + 9, 1, &whole));
+    assert_int_equal(guard_unfinished(&g, 16), 3); /* the block is still open */
+
+    /* A CONTINUATION does not make the block younger. */
+    const uint8_t more[] = {0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1};
+    assert_null(guard_walk(&g, 20, more, sizeof more, &whole));
+    assert_int_equal(guard_unfinished(&g, 20), 7);
+    const uint8_t last[] = {0, 0, 0, CONTINUATION, END_HEADERS, 0, 0, 0, 1};
+    assert_null(guard_walk(&g, 21, last, sizeof last, &whole));
+    assert_int_equal(guard_unfinished(&g, 30), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frame_headers_stay_whole),
+        cmocka_unit_test(what_does_nothing_is_limited),
+        cmocka_unit_test(what_does_something_is_not),
+        cmocka_unit_test(pings_are_named),
+        cmocka_unit_test(time_and_work_refill),
+        cmocka_unit_test(faults_are_limited),
+        cmocka_unit_test(what_is_unfinished_gets_older),
+    };
+    return !!cmocka_run_group_tests(tests, NULL, NULL);
+}
