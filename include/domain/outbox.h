@@ -38,8 +38,8 @@ struct outbox_report {
     const char *error; /* what the server said, without addresses; not with SENT */
 };
 
-/* Leases the next mail that is due. ERR_NOT_FOUND: none is. What cannot be sent any more
- * (expired, no sender in the policy) is ended here and not handed out. */
+/* Leases the next mail that is due; the mail's id is 0 when none is. What cannot be sent any
+ * more (expired, no sender in the policy) is ended here and not handed out. */
 MUST_CHECK enum err outbox_lease(struct domain *d, struct outbox_parcel *out, struct err_text *why);
 
 /* Records what became of it. A deferred mail is due again after a wait that doubles with each

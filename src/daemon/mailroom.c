@@ -43,8 +43,7 @@ static enum err decide(struct work *w, struct domain *d, struct err_text *why)
     enum err e = outbox_lease(d, &next, why);
     turn->room->parcel = next;
     outbox_parcel_wipe(&next);
-    /* That no mail is due does not undo the report. */
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    return e;
 }
 
 static void answer(struct loop_task *task)

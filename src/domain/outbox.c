@@ -181,10 +181,14 @@ enum err outbox_lease(struct domain *d, struct outbox_parcel *out, struct err_te
     for (;;) {
         struct policy policy;
         *out = (struct outbox_parcel){0};
-        TRY(store->outbox->mail_lease(store, now, now + OUTBOX_LEASE_MS, &out->leased, why));
+        enum err e =
+            store->outbox->mail_lease(store, now, now + OUTBOX_LEASE_MS, &out->leased, why);
+        if (e == ERR_NOT_FOUND)
+            return ERR_OK;
+        TRY(e);
         TRY(policy_load(d, tenant_of(&out->leased), &policy, why));
         const char *reason = hopeless(d, &policy, out, now);
-        enum err e = reason == NULL ? fill(d, &policy, out, why) : ERR_OK;
+        e = reason == NULL ? fill(d, &policy, out, why) : ERR_OK;
         if (e == ERR_CORRUPT)
             reason = "its token does not open";
         else if (e != ERR_OK)
