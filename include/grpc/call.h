@@ -60,7 +60,8 @@ enum grpc_compress {
     GRPC_COMPRESS_ALWAYS, /* gzip when the client takes it */
 };
 
-/* An answer. Everything is copied by grpc_reply. */
+/* An answer. Everything is copied by grpc_reply. Metadata that HTTP/2 cannot carry (upper
+ * case, control characters) or that bears a name of the transport's own is left out. */
 struct grpc_answer {
     enum grpc_status status;
     struct str status_message; /* UTF-8; percent-encoded on the wire */

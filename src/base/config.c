@@ -7,12 +7,14 @@
 #include <confuse.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* libconfuse calls back without a context, so the parse under way is here: that is
  * why this module is for the startup thread only. */
 static struct parse {
+    const char *file;
     struct err_text *why;
     bool failed;
     const struct config_schema *schema; /* config_load */
@@ -26,7 +28,7 @@ static void fail_at(cfg_t *cfg, const char *text)
     if (parse.failed)
         return;
     parse.failed = true;
-    err_set(parse.why, ERR_INVALID, NULL, "%s:%d: %s", cfg->filename, cfg->line, text);
+    err_set(parse.why, ERR_INVALID, NULL, "%s:%d: %s", parse.file, cfg->line, text);
 }
 
 static void on_parse_error(cfg_t *cfg, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
@@ -37,26 +39,92 @@ static void on_parse_error(cfg_t *cfg, const char *fmt, va_list args)
     fail_at(cfg, text);
 }
 
+/* ---- the text, without its comments ------------------------------------------------ */
+
+/* A file of settings is a page or two. */
+#define CONFIG_FILE_MAX (1024 * 1024)
+
+static enum err read_text(const char *file, struct buf *out, struct err_text *why)
+{
+    FILE *f = fopen(file, "re");
+    if (f == NULL)
+        return err_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, NULL, "%s: %s", file,
+                       strerror(errno));
+    size_t n = 1;
+    while (n > 0 && out->len <= CONFIG_FILE_MAX) {
+        n = fread(buf_reserve(out, BUFSIZ), 1, BUFSIZ, f);
+        out->len += n;
+    }
+    bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed)
+        return err_set(why, ERR_DENIED, NULL, "%s: cannot be read", file);
+    if (out->len > CONFIG_FILE_MAX || memchr(buf_str(out).p, '\0', out->len) != NULL)
+        return err_set(why, ERR_INVALID, NULL, "%s: too long for settings, or not text", file);
+    buf_append_byte(out, '\0');
+    return ERR_OK;
+}
+
+static size_t comment_length(const char *s)
+{
+    if (s[0] == '#' || (s[0] == '/' && s[1] == '/'))
+        return strcspn(s, "\n");
+    if (s[0] != '/' || s[1] != '*')
+        return 0;
+    const char *end = strstr(s + 2, "*/");
+    return end != NULL ? (size_t)(end - s) + 2 : strlen(s);
+}
+
+static size_t string_length(const char *s)
+{
+    size_t i = 1;
+    while (s[i] != '\0' && s[i] != s[0])
+        i += s[i] == '\\' && s[i + 1] != '\0' ? 2 : 1;
+    return s[i] != '\0' ? i + 1 : i;
+}
+
+/* libconfuse 3.3 counts the lines of comments more than once, so that the places of errors
+ * behind them are wrong: it gets blanks for comments. */
+static enum err blank_comments(char *s, const char *file, struct err_text *why)
+{
+    while (*s != '\0') {
+        size_t n = comment_length(s);
+        if (n > 0 && s[1] == '*' && s[n] == '\0' && (n < 4 || s[n - 1] != '/'))
+            return err_set(why, ERR_INVALID, NULL, "%s: a comment has no end", file);
+        for (size_t i = 0; i < n; i++)
+            if (s[i] != '\n')
+                s[i] = ' ';
+        if (n == 0 && (*s == '"' || *s == '\''))
+            n = string_length(s);
+        s += n > 0 ? n : 1;
+    }
+    return ERR_OK;
+}
+
 /* Runs the parser over file with opts; the callbacks have done the work when it returns. */
 static enum err parse_file(cfg_opt_t *opts, const char *file, const char *validated,
                            cfg_validate_callback_t validate)
 {
+    struct buf text = BUF_INIT;
+    enum err e = read_text(file, &text, parse.why);
+    if (e == ERR_OK)
+        e = blank_comments((char *)text.data, file, parse.why);
+    if (e != ERR_OK) {
+        buf_release(&text);
+        return e;
+    }
+    parse.file = file;
     cfg_t *cfg = cfg_init(opts, CFGF_NONE);
-    if (cfg == NULL)
-        return err_set(parse.why, ERR_INTERNAL, NULL, "the configuration parser does not start");
     cfg_set_error_function(cfg, on_parse_error);
     if (validated != NULL)
         cfg_set_validate_func(cfg, validated, validate);
     else
         for (size_t i = 0; i < parse.schema->n_keys; i++)
             cfg_set_validate_func(cfg, parse.schema->keys[i].name, validate);
-    int result = cfg_parse(cfg, file);
-    int cause = errno;
+    bool parsed = cfg_parse_buf(cfg, (char *)text.data) == CFG_SUCCESS;
     cfg_free(cfg);
-    if (result == CFG_FILE_ERROR)
-        return err_set(parse.why, cause == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, NULL, "%s: %s",
-                       file, strerror(cause));
-    return result == CFG_SUCCESS && !parse.failed ? ERR_OK : ERR_INVALID;
+    buf_release(&text);
+    return parsed && !parse.failed ? ERR_OK : ERR_INVALID;
 }
 
 /* ---- flat keys -------------------------------------------------------------------- */

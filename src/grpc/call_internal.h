@@ -16,7 +16,7 @@
 struct conn;
 struct edge;
 struct grpc_method;
-struct reply_trailers;
+struct fields;
 
 enum call_state {
     CALL_HEADERS,  /* header fields are coming */
@@ -46,8 +46,8 @@ struct grpc_call {
     /* The answer. */
     struct buf answer; /* the message with its head, or the text of an HTTP error */
     size_t answer_sent;
-    struct reply_trailers *trailers; /* NULL: grpc-status 0 alone */
-    bool is_http_error;              /* no trailers */
+    struct fields *trailers; /* NULL: grpc-status 0 alone */
+    bool is_http_error;      /* no trailers */
 };
 TAILQ_HEAD(call_list, grpc_call);
 

@@ -46,6 +46,13 @@ size_t codec_percent_decode(char *out, struct str s)
     return n;
 }
 
+bool codec_is_binary(struct str name)
+{
+    static const struct str suffix = {.p = "-bin", .len = 4};
+    return name.len > suffix.len &&
+           str_equal((struct str){.p = name.p + name.len - suffix.len, .len = suffix.len}, suffix);
+}
+
 size_t codec_base64_encode(char *out, struct str bytes)
 {
     size_t n = 0;

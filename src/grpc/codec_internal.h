@@ -24,6 +24,9 @@ size_t codec_percent_encode(char *out, struct str s);
  * stands for itself: a status text must not fail for its form. */
 size_t codec_percent_decode(char *out, struct str s);
 
+/* Does a metadata name say that its value is bytes, and base64 on the wire? */
+bool codec_is_binary(struct str name);
+
 /* RFC 4648 section 4 without padding. Returns the length. */
 size_t codec_base64_encode(char *out, struct str bytes);
 

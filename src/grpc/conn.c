@@ -26,6 +26,13 @@ void conn_touch(struct conn *c)
     loop_arm(c->edge->loop, &c->edge->flush);
 }
 
+static void release_waiting(struct conn *c)
+{
+    if (c->waiting.cap > 0)
+        explicit_bzero(c->waiting.data, c->waiting.cap);
+    buf_release(&c->waiting);
+}
+
 static void release_session(struct conn *c)
 {
     for (struct grpc_call *call; (call = TAILQ_FIRST(&c->calls)) != NULL;)
@@ -41,7 +48,7 @@ void conn_free(struct conn *c)
     event_del(&c->readable);
     event_del(&c->writable);
     close(c->fd);
-    buf_release(&c->waiting);
+    release_waiting(c);
     if (c->dirty)
         TAILQ_REMOVE(&edge->dirty, c, dirty_link);
     TAILQ_REMOVE(&edge->conns, c, link);
@@ -59,6 +66,13 @@ static void end(struct conn *c, uint32_t code, const char *why)
                                        (const uint8_t *)why, strlen(why)));
 }
 
+static void feed(struct conn *c, const uint8_t *bytes, size_t n)
+{
+    ssize_t rv = nghttp2_session_mem_recv(c->session, bytes, n);
+    if (rv < 0)
+        c->fault = nghttp2_strerror((int)rv);
+}
+
 /* Hands what has been read, n bytes behind a part of a frame header, to nghttp2. */
 static void take(struct conn *c, size_t n)
 {
@@ -69,8 +83,8 @@ static void take(struct conn *c, size_t n)
     size_t whole = 0;
     c->fault = guard_walk(&c->guard, edge->now_s, bytes, held + n, &whole);
     /* Even no bytes would count as a CONTINUATION to nghttp2 1.52. */
-    if (c->fault == NULL && whole > 0 && nghttp2_session_mem_recv(c->session, bytes, whole) < 0)
-        c->fault = "not HTTP/2, or a flood";
+    if (c->fault == NULL && whole > 0)
+        feed(c, bytes, whole);
     conn_touch(c);
 }
 
@@ -95,7 +109,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct conn *c = arg;
-    ssize_t n = write(fd, c->waiting.data, c->waiting.len);
+    ssize_t n = send(fd, c->waiting.data, c->waiting.len, MSG_NOSIGNAL);
     if (n < 0 && !is_transient(errno)) {
         conn_free(c);
         return;
@@ -114,7 +128,7 @@ static bool push_out(struct conn *c)
     size_t len = edge->out_len, written = 0;
     edge->out_len = 0;
     if (len > 0 && c->waiting.len == 0) {
-        ssize_t n = write(c->fd, edge->out, len);
+        ssize_t n = send(c->fd, edge->out, len, MSG_NOSIGNAL);
         if (n < 0 && !is_transient(errno))
             return false;
         written = n > 0 ? (size_t)n : 0;
@@ -155,7 +169,7 @@ static bool send_ready(struct conn *c)
 static void shut(struct conn *c)
 {
     release_session(c);
-    buf_release(&c->waiting);
+    release_waiting(c);
     shutdown(c->fd, SHUT_WR);
     c->state = CONN_CLOSED;
     c->touched = c->edge->now_s;
@@ -210,7 +224,7 @@ void conn_flush(struct conn *c)
     else if (is_over(c))
         shut(c);
     else
-        buf_release(&c->waiting);
+        release_waiting(c);
     set_reading(c, c->waiting.len <= c->edge->server->limits.output_bytes);
 }
 

@@ -5,12 +5,14 @@
 
 #define PREFACE 24 /* bytes before the first frame, RFC 9113 section 3.4 */
 
-#define ALLOWANCE 1000 /* frames that do nothing, in a burst */
+#define ALLOWANCE 1000 /* frames that do nothing, or take a call back, in a burst */
 #define REFILL    100  /* a second */
 #define EARNED    4    /* by a frame of an answer: two window updates and a PING, and one more */
 #define FAULT     10   /* a stream that had to be reset: a hundred in a burst */
 
-enum frame_type { DATA = 0, HEADERS = 1, RST_STREAM = 3, PING = 6, CONTINUATION = 9 };
+#define SMALL_DATA 16 /* fewer bytes than this are worth no frame, unless the last */
+
+enum frame_type { DATA = 0, HEADERS = 1, PING = 6, CONTINUATION = 9 };
 enum { END_STREAM = 0x1, END_HEADERS = 0x4 };
 
 void guard_init(struct guard *g, uint32_t now)
@@ -27,15 +29,14 @@ static void refill(struct guard *g, uint32_t now)
     g->refilled = now;
 }
 
-/* What a frame takes from the allowance. Resets by the peer are nghttp2's to count. */
+/* What a frame takes from the allowance. */
 static int32_t cost(uint8_t type, uint8_t flags, uint32_t length)
 {
     switch (type) {
     case HEADERS:
-    case RST_STREAM:
         return 0;
     case DATA:
-        return length == 0 && !(flags & END_STREAM);
+        return length < SMALL_DATA && !(flags & END_STREAM);
     default:
         return 1;
     }

@@ -6,9 +6,10 @@
  *
  * nghttp2 handles PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown and empty DATA
  * frames without end, as fast as they come (CVE-2019-9511, -9512, -9513, -9515, -9518),
- * and answers broken streams with resets without end (CVE-2025-8671). Here each costs
- * something from an allowance that refills slowly; useful work refills it too, so that
- * a busy client's window updates never count against it.
+ * answers broken streams with resets without end (CVE-2025-8671), and lets a peer start
+ * calls and take them back (CVE-2023-44487). Here each costs something from an allowance
+ * that refills slowly; useful work refills it too, so that what a busy client needs
+ * beside its calls never counts against it.
  *
  * It also keeps frame headers whole: nghttp2 1.52 counts a CONTINUATION whose header
  * comes in pieces as several, and then takes one for a flood.

@@ -10,6 +10,7 @@
 
 #define ENTRY_OVERHEAD 32 /* RFC 9113 section 6.5.2: what an entry counts beside its bytes */
 #define FIRST_ENTRIES  8
+#define KEEP_ENTRIES   64 /* more are given back instead of being kept for the next call */
 
 /* Places, not pointers: text moves while it grows. */
 struct head_entry {
@@ -27,6 +28,13 @@ void head_release(struct head *h)
 
 void head_reset(struct head *h)
 {
+    if (h->cap_entries > KEEP_ENTRIES) {
+        free(h->entries);
+        free(h->metadata);
+        h->entries = NULL;
+        h->metadata = NULL;
+        h->cap_entries = 0;
+    }
     scrub(&h->text);
     *h = (struct head){.text = h->text,
                        .entries = h->entries,
@@ -158,17 +166,11 @@ static void add_binary(struct head *h, uint32_t name_at, size_t name_len, struct
     }
 }
 
-static bool is_binary(struct str name)
-{
-    return name.len > 4 &&
-           str_equal((struct str){.p = name.p + name.len - 4, .len = 4}, STR("-bin"));
-}
-
 static void take_metadata(struct head *h, struct str name, struct str value)
 {
     uint32_t name_at = (uint32_t)h->text.len;
     buf_append_str(&h->text, name);
-    if (is_binary(name))
+    if (codec_is_binary(name))
         add_binary(h, name_at, name.len, value);
     else
         add_text(h, name_at, name.len, value);

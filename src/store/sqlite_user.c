@@ -146,7 +146,7 @@ enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
         TRY(sqlite_db_run(&s->db, SQL_SUPERSEDED_PUT, why));
     }
     user->factor = *f;
-    user->factor.confirm_ms = now_ms;
+    user->factor.confirm_ms = now_ms != 0 ? now_ms : 1; /* 0 is pending */
     user->factor.expire_ms = 0;
     user->enrolled = true;
     TRY(put_factor(s, SQL_FACTOR_PUT, user->id, &user->factor, why));

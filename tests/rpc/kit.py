@@ -197,10 +197,10 @@ class Api:
         """The name of Verify's outcome: "ACCEPTED"."""
         return pb.VerifyOutcome.Name(self.verify(tenant, user, code, **more).outcome)[15:]
 
-    def pending(self, tenant, user, **more):
-        """Enrols without confirming."""
+    def pending(self, tenant, user, reader=None, **more):
+        """Enrols without confirming; reader is a caller that may read the policy."""
         answer = self.enroll(tenant, user, **more)
-        return Factor(tenant, user, answer, self.get_policy(tenant))
+        return Factor(tenant, user, answer, (reader or self).get_policy(tenant))
 
     def enrol(self, tenant, user, now_ms, **more):
         """Enrols and confirms: the step of now_ms is used up."""

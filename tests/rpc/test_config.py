@@ -91,7 +91,6 @@ def test_an_error_in_the_file_names_file_line_and_key(home, line, key):
     assert "%s:%d:" % (path, place) in detail and key in detail
 
 
-@pytest.mark.xfail(reason="libconfuse 3.3 counts a comment's line three times")
 @pytest.mark.parametrize("comment", ["# a word", "// a word", "/* a word */"])
 def test_comments_do_not_shift_the_line(home, comment):
     path = config(home, comment + "\nthreads = -1\n")

@@ -15,12 +15,11 @@ import time
 import pytest
 import rawh2
 from rawh2 import ENHANCE_YOUR_CALM, frame, message
-from servers import BUILD
+from servers import BUILD, SANITIZED
 
 STALL_SECONDS = 1
 SERVER = ["tests/rpc/probe_server", "--stall", STALL_SECONDS]
 ANSWER = "/rpctest.v1.Probe/Answer"
-SANITIZED = "san" in str(BUILD) or BUILD.name in ("address", "thread")
 
 
 @pytest.fixture
@@ -35,6 +34,21 @@ def others_are_fine(module_server):
     yield
     with rawh2.Connection(module_server.port) as connection:
         assert connection.call(ANSWER).grpc == 0
+
+
+@pytest.fixture
+def served(module_server, probe_pb2):
+    """served(): how many messages the server's methods have been given by others."""
+    asked = 0
+
+    def count():
+        nonlocal asked
+        asked += 1
+        with rawh2.Connection(module_server.port) as connection:
+            answer = connection.call(ANSWER)
+        return probe_pb2.AnswerReply.FromString(answer.message).served - asked
+
+    return count
 
 
 def resident_kib(pid):
@@ -105,11 +119,13 @@ def test_a_quiet_ping_is_answered(conn):
         conn.sync()
 
 
-def test_empty_data_flood(module_server, others_are_fine):
+@pytest.mark.parametrize("size", [0, 1])
+def test_floods_of_small_data(module_server, others_are_fine, size):
     """CVE-2019-9518."""
     with rawh2.Connection(module_server.port) as conn:
         stream = conn.open(ANSWER)
-        flood(conn, frame(rawh2.DATA, 0, stream), 5000)
+        conn.data(stream, message(b"", length=60_000), end=False)
+        flood(conn, frame(rawh2.DATA, 0, stream, bytes(size)), 5000)
         assert ends_calmly(conn)
 
 
@@ -128,23 +144,27 @@ def test_useful_work_pays_for_window_updates(module_server):
                 assert conn.wait(stream).grpc == 0
 
 
-def test_rapid_reset(module_server, others_are_fine):
+def test_rapid_reset(module_server, others_are_fine, served):
     """CVE-2023-44487: what is started is bounded, and then the connection ends."""
-    with rawh2.Connection(module_server.port) as watch:
-        with rawh2.Connection(module_server.port) as conn:
-            for _ in range(2000):
-                stream = conn.new_stream()
-                headers = conn.header_frames(rawh2.request_headers(ANSWER), stream)
-                body = frame(rawh2.DATA, rawh2.END_STREAM, stream, message(b""))
-                cancel = frame(rawh2.RST_STREAM, 0, stream, struct.pack(">I", rawh2.CANCEL))
-                try:
-                    conn.send(headers + body + cancel)
-                except OSError:
-                    break
-            conn.wait_closed()
-            assert conn.goaways
-            assert conn.goaways[-1][0] < 2 * 500
-        assert watch.call(ANSWER).grpc == 0
+    before = served()
+    with rawh2.Connection(module_server.port) as conn:
+        for _ in range(4000):
+            stream = conn.new_stream()
+            headers = conn.header_frames(rawh2.request_headers(ANSWER), stream)
+            body = frame(rawh2.DATA, rawh2.END_STREAM, stream, message(b""))
+            cancel = frame(rawh2.RST_STREAM, 0, stream, struct.pack(">I", rawh2.CANCEL))
+            try:
+                conn.send(headers + body + cancel)
+            except OSError:
+                break
+        assert ends_calmly(conn)
+    assert served() - before < 1500
+
+
+def test_a_client_may_cancel_half_of_its_calls(conn):
+    for _ in range(1500):
+        conn.reset(conn.open(ANSWER))
+        assert conn.call(ANSWER).grpc == 0
 
 
 def made_you_reset(kind, conn):
@@ -255,29 +275,27 @@ def test_hpack_bomb(module_server, others_are_fine, frames):
 # ---- streams ----
 
 
-def test_streams_over_the_limit_are_never_executed(module_server, others_are_fine, probe_pb2):
-    def served(connection):
-        return probe_pb2.AnswerReply.FromString(connection.call(ANSWER).message).served
-
-    with rawh2.Connection(module_server.port) as watch:
-        before = served(watch)
-        with rawh2.Connection(module_server.port) as conn:
-            # In one go, so that the server's SETTINGS cannot have been read.
-            slow = message(probe_pb2.AnswerRequest(delay_ms=300).SerializeToString())
-            out = b""
-            streams = [conn.new_stream() for _ in range(150)]
-            for stream in streams:
-                out += conn.header_frames(rawh2.request_headers(ANSWER), stream)
-                out += frame(rawh2.DATA, rawh2.END_STREAM, stream, slow)
-            conn.send(out)
-            answers = [conn.wait(stream) for stream in streams]
-            refused = [a for a in answers if a.reset == rawh2.REFUSED_STREAM]
-            assert len(refused) == 50 and all(a.grpc == 0 for a in answers[:100])
-            assert served(watch) == before + 101
-            for _ in range(101):
-                conn.data(conn.open(ANSWER), message(b"")[:3], end=False)
-            assert conn.wait_closed() == rawh2.PROTOCOL_ERROR
-        assert served(watch) == before + 102
+def test_streams_over_the_limit_are_never_executed(
+    module_server, others_are_fine, probe_pb2, served
+):
+    before = served()
+    with rawh2.Connection(module_server.port) as conn:
+        # In one go, so that the server's SETTINGS cannot have been read.
+        slow = message(probe_pb2.AnswerRequest(delay_ms=300).SerializeToString())
+        out = b""
+        streams = [conn.new_stream() for _ in range(150)]
+        for stream in streams:
+            out += conn.header_frames(rawh2.request_headers(ANSWER), stream)
+            out += frame(rawh2.DATA, rawh2.END_STREAM, stream, slow)
+        conn.send(out)
+        answers = [conn.wait(stream) for stream in streams]
+        refused = [a for a in answers if a.reset == rawh2.REFUSED_STREAM]
+        assert len(refused) == 50 and all(a.grpc == 0 for a in answers[:100])
+        assert served() == before + 100
+        for _ in range(101):
+            conn.data(conn.open(ANSWER), message(b"")[:3], end=False)
+        assert conn.wait_closed() == rawh2.PROTOCOL_ERROR
+    assert served() == before + 100
 
 
 # ---- what is not HTTP/2 ----
@@ -305,8 +323,7 @@ def test_what_is_not_http2_is_ended(module_server, others_are_fine, name):
     with rawh2.Connection(module_server.port, greet=False) as conn:
         conn.send(GARBAGE[name])
         code = conn.wait_closed()
-        if GARBAGE[name].startswith(rawh2.PREFACE):
-            assert code is not None and code != rawh2.NO_ERROR
+        assert code is not None and code != rawh2.NO_ERROR
 
 
 def test_a_session_cut_at_every_byte(module_server, others_are_fine):

@@ -225,6 +225,15 @@ def test_metadata_that_http2_cannot_carry_is_left_out(conn, ask):
     assert answer.blocks[1] == [(b"grpc-status", b"0"), (b"x-good", b"y")]
 
 
+@pytest.mark.parametrize("part", ["initial", "trailing"])
+def test_metadata_that_is_too_large_to_send(conn, ask, reply, part):
+    """More than nghttp2 puts into one header block: the call fails, alone."""
+    stream = conn.open(ANSWER)
+    conn.big_data(stream, message(ask(**{part: [("x-bin", [bytes(2000)] * 30)]})))
+    assert conn.wait(stream).reset == rawh2.INTERNAL_ERROR
+    still_works(conn, ask, reply)
+
+
 # ---- metadata that is too large ----
 
 
@@ -301,6 +310,14 @@ def test_a_browser_gets_an_answer(conn):
     stream = conn.open("/", method="GET", content_type=None, te=None, end=True)
     answer = conn.wait(stream)
     assert answer.http == 405 and answer.data and answer.reset is None
+
+
+def test_connect(conn, ask, reply):
+    stream = conn.open(None, method="CONNECT", scheme=None, te=None, content_type=None)
+    answer = conn.answers[stream]
+    assert conn.wait_reset(stream) == rawh2.NO_ERROR
+    assert answer.http == 405
+    still_works(conn, ask, reply)
 
 
 def test_head_gets_no_body(conn, ask):
@@ -573,7 +590,7 @@ def test_a_delayed_answer(conn, ask, reply):
         conn.data(streams[-1], message(ask(delay_ms=delay)))
     for stream in streams:
         assert conn.wait(stream).grpc == OK
-    assert time.monotonic() - start >= 0.2
+    assert time.monotonic() - start > 0.18  # the loop's clock is a coarse one
     order = [f.stream for f in conn.frames if f.type == rawh2.DATA]
     assert order == streams[::-1]
 

@@ -94,6 +94,11 @@ static void mistakes_name_their_place(void **state)
         {"nmae = a\n", "c.conf:1:", "nmae"},
         {"name = \"open\n", "c.conf:", ""},
         {"= 3\n", "c.conf:1:", ""},
+        {"# a\n// b\n/* c\n d */ number = 0 # e\n", "c.conf:4:", "number"},
+        {"name = \"#\" # \"\nnumber = 0\n", "c.conf:2:", "number"},
+        {"name = a//b#c\n/**/number = 0\n", "c.conf:2:", "number"},
+        {"name = 'it\\'s #' // '\nnumber = 0\n", "c.conf:2:", "number"},
+        {"/* never ends\nnumber = 7\n", "c.conf", ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct things t;

@@ -13,7 +13,15 @@
 #define PREFACE 24
 #define BURST   1000
 
-enum { DATA = 0, HEADERS = 1, PRIORITY = 2, SETTINGS = 4, PING = 6, CONTINUATION = 9 };
+enum {
+    DATA = 0,
+    HEADERS = 1,
+    PRIORITY = 2,
+    RST_STREAM = 3,
+    SETTINGS = 4,
+    PING = 6,
+    CONTINUATION = 9
+};
 enum { END_STREAM = 1, END_HEADERS = 4 };
 
 static void put(struct buf *wire, uint8_t type, uint8_t flags, size_t length)
@@ -100,8 +108,11 @@ static void what_does_nothing_is_limited(void **state)
         uint8_t type, flags;
         size_t length;
     } idle[] = {
-        {PING, 0, 8}, {SETTINGS, 0, 0}, {SETTINGS, 1, 0}, {PRIORITY, 0, 5},
-        {DATA, 0, 0}, {8, 0, 4},        {0x42, 0, 0},     {CONTINUATION, END_HEADERS, 0},
+        {PING, 0, 8},       {SETTINGS, 0, 0},
+        {SETTINGS, 1, 0},   {PRIORITY, 0, 5},
+        {RST_STREAM, 0, 4}, {DATA, 0, 15},
+        {DATA, 0, 0},       {8, 0, 4},
+        {0x42, 0, 0},       {CONTINUATION, END_HEADERS, 0},
     };
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
         struct guard g;
@@ -117,7 +128,7 @@ static void what_does_something_is_not(void **state)
     struct guard g;
     new_guard(&g);
     assert_int_equal(frames_until_refused(&g, HEADERS, END_HEADERS, 10, 5000), 5000);
-    assert_int_equal(frames_until_refused(&g, DATA, 0, 1, 5000), 5000);
+    assert_int_equal(frames_until_refused(&g, DATA, 0, 16, 5000), 5000);
     assert_int_equal(frames_until_refused(&g, DATA, END_STREAM, 0, 5000), 5000);
 }
 
