@@ -12,7 +12,7 @@
 
 #define SMALL_DATA 16 /* fewer bytes than this are worth no frame, unless the last */
 
-enum frame_type { DATA = 0, HEADERS = 1, PING = 6, CONTINUATION = 9 };
+enum frame_type { DATA = 0, HEADERS = 1, RST_STREAM = 3, PING = 6, CONTINUATION = 9 };
 enum { END_STREAM = 0x1, END_HEADERS = 0x4 };
 
 void guard_init(struct guard *g, uint32_t now)
@@ -42,6 +42,11 @@ static int32_t cost(uint8_t type, uint8_t flags, uint32_t length)
     }
 }
 
+static uint32_t stream_of(const uint8_t *h)
+{
+    return (uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
+}
+
 /* Takes the frame header h. */
 static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
 {
@@ -51,6 +56,9 @@ static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
         g->begun = now;
     if (type == HEADERS || type == CONTINUATION)
         g->in_block = !(flags & END_HEADERS);
+    if (type == HEADERS && stream_of(h) > g->last_open)
+        g->last_open = stream_of(h);
+    g->dropping = type == RST_STREAM && g->last_open > 0 && stream_of(h) > g->last_open;
     g->allowance -= cost(type, flags, g->left);
     if (g->allowance >= 0)
         return NULL;
@@ -58,21 +66,26 @@ static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
     return type == PING ? "too_many_pings" : "too many frames that do nothing";
 }
 
-const char *guard_walk(struct guard *g, uint32_t now, const uint8_t *bytes, size_t n,
-                       size_t *whole_out)
+/* The beginning of a frame header, for the next time. */
+static void keep_part(struct guard *g, const uint8_t *bytes, size_t n)
+{
+    g->n_head = (uint8_t)n;
+    memcpy(g->head, bytes, n);
+}
+
+const char *guard_walk(struct guard *g, uint32_t now, uint8_t *bytes, size_t n, size_t *whole_out)
 {
     refill(g, now);
-    size_t at = 0;
     bool had_part = g->n_head > 0;
     g->n_head = 0;
+    size_t at = 0, kept = 0;
     while (at < n) {
+        size_t step = GUARD_FRAME_HEAD;
         if (g->left > 0) {
-            size_t skip = g->left < n - at ? g->left : n - at;
-            g->left -= (uint32_t)skip;
-            at += skip;
+            step = g->left < n - at ? g->left : n - at;
+            g->left -= (uint32_t)step;
         } else if (n - at < GUARD_FRAME_HEAD) {
-            g->n_head = (uint8_t)(n - at);
-            memcpy(g->head, bytes + at, g->n_head);
+            keep_part(g, bytes + at, n - at);
             if (!g->in_block && !had_part)
                 g->begun = now;
             break;
@@ -80,10 +93,15 @@ const char *guard_walk(struct guard *g, uint32_t now, const uint8_t *bytes, size
             const char *why = enter(g, now, bytes + at);
             if (why != NULL)
                 return why;
-            at += GUARD_FRAME_HEAD;
         }
+        if (!g->dropping) {
+            if (kept != at)
+                memmove(bytes + kept, bytes + at, step);
+            kept += step;
+        }
+        at += step;
     }
-    *whole_out = at;
+    *whole_out = kept;
     return NULL;
 }
 

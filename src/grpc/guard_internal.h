@@ -12,7 +12,10 @@
  * beside its calls never counts against it.
  *
  * It also keeps frame headers whole: nghttp2 1.52 counts a CONTINUATION whose header
- * comes in pieces as several, and then takes one for a flood.
+ * comes in pieces as several, and then takes one for a flood. And it drops resets of
+ * streams that have not been opened, unless it is the first thing that a peer says:
+ * gRPC's C core (1.51) sends one when a deadline passes between the numbering of a call
+ * and its headers, and nghttp2 would end the connection with all its other calls.
  * Embedded: guard_init. Thread: the connection's loop. */
 
 #include <stdbool.h>
@@ -25,7 +28,9 @@ struct guard {
     uint32_t left;                  /* of the payload that is under way */
     uint8_t head[GUARD_FRAME_HEAD]; /* of a frame header that is not whole yet */
     uint8_t n_head;
-    bool in_block; /* a header block is open: HEADERS without END_HEADERS */
+    bool dropping;      /* the frame that is under way is not handed on */
+    uint32_t last_open; /* the highest stream with HEADERS */
+    bool in_block;      /* a header block is open: HEADERS without END_HEADERS */
     int32_t allowance;
     uint32_t refilled; /* the second of the last refill */
     uint32_t begun;    /* the second in which the unfinished frame or block began */
@@ -35,10 +40,9 @@ struct guard {
 void guard_init(struct guard *g, uint32_t now);
 
 /* Walks over the next bytes, which begin with what g->head held. *whole_out is how many
- * of them to hand on; the rest, less than a frame header, is in g->head again.
+ * to hand on, from bytes on; a rest of less than a frame header is in g->head again.
  * NULL, or why the connection has to end, for GOAWAY: then hand on nothing. */
-const char *guard_walk(struct guard *g, uint32_t now, const uint8_t *bytes, size_t n,
-                       size_t *whole_out);
+const char *guard_walk(struct guard *g, uint32_t now, uint8_t *bytes, size_t n, size_t *whole_out);
 
 /* A frame of an answer has been sent: useful work. */
 void guard_earn(struct guard *g);

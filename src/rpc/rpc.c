@@ -239,9 +239,8 @@ static void answer_call(const struct job *job, struct grpc_call *call)
     struct buf packed = BUF_INIT;
     job->method->encode(job, &packed);
     /* A compressor keeps what it has read, and that may be a secret. */
-    struct grpc_answer answer = {.status = GRPC_OK,
-                                 .message = buf_str(&packed),
-                                 .compress = GRPC_COMPRESS_NEVER};
+    struct grpc_answer answer = {
+        .status = GRPC_OK, .message = buf_str(&packed), .compress = GRPC_COMPRESS_NEVER};
     grpc_reply(call, &answer);
     explicit_bzero(packed.data, packed.len);
     buf_release(&packed);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "hot_map.h"
+#include "hot_map_internal.h"
 
 #include "base/mem.h"
 
@@ -9,20 +9,15 @@
 
 #define BITS_MIN 10
 
-struct hot_slot {
-    int64_t user; /* 0: free */
-    struct hot hot;
-};
-
 static size_t size_of(const struct hot_map *m)
 {
     return (size_t)1 << m->bits;
 }
 
 /* Numbers count up from 1, so multiplying by 2^64 / phi spreads them evenly. */
-static size_t home(const struct hot_map *m, int64_t user)
+static size_t home(const struct hot_map *m, uint32_t user)
 {
-    return (size_t)(((uint64_t)user * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - m->bits));
+    return (size_t)((user * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - m->bits));
 }
 
 static size_t after(const struct hot_map *m, size_t i)
@@ -31,7 +26,7 @@ static size_t after(const struct hot_map *m, size_t i)
 }
 
 /* The user's slot, or the free one where it would be. */
-static size_t find(const struct hot_map *m, int64_t user)
+static size_t find(const struct hot_map *m, uint32_t user)
 {
     size_t i = home(m, user);
     while (m->slots[i].user != 0 && m->slots[i].user != user)
@@ -57,10 +52,10 @@ void hot_map_release(struct hot_map *m)
     *m = (struct hot_map){0};
 }
 
-const struct hot *hot_map_get(const struct hot_map *m, int64_t user)
+const struct hot *hot_map_get(const struct hot_map *m, uint32_t user)
 {
     size_t i = find(m, user);
-    return m->slots[i].user == user ? &m->slots[i].hot : NULL;
+    return m->slots[i].user == user ? &m->slots[i] : NULL;
 }
 
 static void grow(struct hot_map *m)
@@ -73,18 +68,19 @@ static void grow(struct hot_map *m)
     free(old.slots);
 }
 
-void hot_map_put(struct hot_map *m, int64_t user, const struct hot *hot)
+void hot_map_put(struct hot_map *m, const struct hot *hot)
 {
-    size_t i = find(m, user);
+    size_t i = find(m, hot->user);
     if (m->slots[i].user == 0) {
         if ((m->count + 1) * 4 > size_of(m) * 3) {
             grow(m);
-            i = find(m, user);
+            i = find(m, hot->user);
         }
-        m->slots[i].user = user;
         m->count++;
     }
-    m->slots[i].hot = *hot;
+    m->slots[i] = *hot;
+    if (hot->user > m->max)
+        m->max = hot->user;
 }
 
 /* Is the slot `from` to stay where it is when `hole` becomes free: is its home after the
@@ -96,7 +92,7 @@ static bool may_stay(const struct hot_map *m, size_t hole, size_t from)
     return distance < ((from - hole) & mask);
 }
 
-void hot_map_remove(struct hot_map *m, int64_t user)
+void hot_map_remove(struct hot_map *m, uint32_t user)
 {
     size_t hole = find(m, user);
     if (m->slots[hole].user == 0)
@@ -115,11 +111,14 @@ void hot_map_clear(struct hot_map *m)
 {
     memset(m->slots, 0, size_of(m) * sizeof *m->slots);
     m->count = 0;
+    m->max = 0;
 }
 
-void hot_map_users(const struct hot_map *m, int64_t *out)
+void hot_map_mark(const struct hot_map *m, uint64_t *set)
 {
-    for (size_t i = 0; i < size_of(m); i++)
-        if (m->slots[i].user != 0)
-            *out++ = m->slots[i].user;
+    for (size_t i = 0; i < size_of(m); i++) {
+        uint32_t user = m->slots[i].user;
+        if (user != 0)
+            set[user / 64] |= UINT64_C(1) << user % 64;
+    }
 }

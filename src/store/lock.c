@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "lock.h"
+#include "lock_internal.h"
 
 static int64_t wait_after(const struct lockout_rule *rule, uint32_t failures)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <string.h>

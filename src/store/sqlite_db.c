@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_db.h"
+#include "sqlite_db_internal.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>

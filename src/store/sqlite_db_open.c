@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_db.h"
+#include "sqlite_db_internal.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -190,6 +190,9 @@ enum err sqlite_db_open(struct sqlite_db *db, const char *path, struct err_text 
     db->path = mem_alloc(size);
     snprintf(db->path, size, "%s%s", path[0] == '/' ? "" : "./", path);
     TRY(prepare_file(db->path, why));
+    /* Counting what is allocated costs a lock each time; it is for the whole process and can
+     * only be said before SQLite is used first. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     TRY(open_handle(db, why));
 
     int64_t version = 0;
@@ -199,7 +202,7 @@ enum err sqlite_db_open(struct sqlite_db *db, const char *path, struct err_text 
         TRY(migrate(db, version++, why));
     TRY(prepare_statements(db, why));
 
-    /* What a process before left in the log may not be on the disk: see sqlite_db.h. */
+    /* What a process before left in the log may not be on the disk: see sqlite_db_internal.h. */
     db->suspect = true;
     return ERR_OK;
 }

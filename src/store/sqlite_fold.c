@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_fold.h"
+#include "sqlite_fold_internal.h"
 
 #include "base/mem.h"
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void load_row(struct sqlite_log *log, struct sqlite_row *row)
 {
     struct hot hot;
     int64_t seq = sqlite_row_int(row);
-    int64_t user = sqlite_row_int(row);
+    hot.user = sqlite_row_uint(row, UINT32_MAX);
     hot.time_ms = sqlite_row_int(row);
     hot.last_step = sqlite_row_int(row);
     hot.failures = sqlite_row_uint(row, UINT32_MAX);
@@ -45,11 +45,11 @@ static void load_row(struct sqlite_log *log, struct sqlite_row *row)
     hot.request_seq = sqlite_row_int(row);
     if (sqlite_row_int(row) != 0)
         hot.request_seq = seq;
-    row->bad = row->bad || user <= 0;
+    row->bad = row->bad || hot.user == 0;
     if (row->bad)
         return;
     log->now_ms = hot.time_ms;
-    hot_map_put(&log->map, user, &hot);
+    hot_map_put(&log->map, &hot);
 }
 
 static enum err load_tail(struct sqlite_store *s, struct err_text *why)
@@ -72,8 +72,8 @@ static enum err load_tail(struct sqlite_store *s, struct err_text *why)
 
 static void end_fold(struct fold *f)
 {
-    free(f->users);
-    f->users = NULL;
+    free(f->due);
+    f->due = NULL;
 }
 
 enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why)
@@ -85,28 +85,32 @@ enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why)
     return load_tail(s, why);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void begin_fold(struct sqlite_log *log)
 {
     struct fold *f = &log->fold;
-    f->n_users = log->map.count;
-    f->users = mem_alloc(f->n_users * sizeof *f->users);
-    hot_map_users(&log->map, f->users);
-    qsort(f->users, f->n_users, sizeof *f->users, by_number);
-    f->done = 0;
+    f->due = mem_zalloc(log->map.max / 64 + 1, sizeof *f->due);
+    f->n_due = log->map.count;
+    f->word = 0;
     f->upto = log->next_seq - 1;
+    hot_map_mark(&log->map, f->due);
 }
 
-/* Binds the state of the i-th row of a statement for many. */
-static void bind_hot(sqlite3_stmt *stmt, int i, int64_t user, const struct hot *hot)
+/* Takes the smallest number out of the set. */
+static uint32_t next_due(struct fold *f)
+{
+    while (f->due[f->word] == 0)
+        f->word++;
+    unsigned bit = (unsigned)__builtin_ctzll(f->due[f->word]);
+    f->due[f->word] &= f->due[f->word] - 1;
+    f->n_due--;
+    return (uint32_t)f->word * 64 + bit;
+}
+
+/* Binds the i-th row of a statement for many. */
+static void bind_hot(sqlite3_stmt *stmt, int i, const struct hot *hot)
 {
     int first = 6 * i;
-    sqlite3_bind_int64(stmt, first + 1, user);
+    sqlite3_bind_int64(stmt, first + 1, hot->user);
     sqlite3_bind_int64(stmt, first + 2, hot->time_ms);
     sqlite3_bind_int64(stmt, first + 3, hot->last_step);
     sqlite3_bind_int64(stmt, first + 4, hot->failures);
@@ -114,16 +118,15 @@ static void bind_hot(sqlite3_stmt *stmt, int i, int64_t user, const struct hot *
     sqlite3_bind_int64(stmt, first + 6, hot->request_seq);
 }
 
-/* Writes the next users: SQL_MANY, or one where fewer are left. */
+/* Folds the next SQL_MANY users, or one where fewer are left. */
 static enum err fold_next(struct sqlite_store *s, struct err_text *why)
 {
     struct fold *f = &s->log.fold;
-    bool many = f->n_users - f->done >= SQL_MANY;
+    bool many = f->n_due >= SQL_MANY;
     enum sql sql = many ? SQL_HOT_PUT_MANY : SQL_HOT_PUT;
-    int n = many ? SQL_MANY : 1;
-    for (int i = 0; i < n; i++) {
-        int64_t user = f->users[f->done++];
-        bind_hot(sqlite_db_stmt(&s->db, sql), i, user, hot_map_get(&s->log.map, user));
+    for (int i = 0; i < (many ? SQL_MANY : 1); i++) {
+        uint32_t user = next_due(f);
+        bind_hot(sqlite_db_stmt(&s->db, sql), i, hot_map_get(&s->log.map, user));
         hot_map_remove(&s->log.map, user);
     }
     return sqlite_db_run(&s->db, sql, why);
@@ -132,13 +135,13 @@ static enum err fold_next(struct sqlite_store *s, struct err_text *why)
 static enum err fold_some(struct sqlite_store *s, uint32_t limit, struct err_text *why)
 {
     struct fold *f = &s->log.fold;
-    if (f->users == NULL && s->log.next_seq - 1 - s->log.folded < (int64_t)f->after)
+    if (f->due == NULL && s->log.next_seq - 1 - s->log.folded < (int64_t)f->after)
         return ERR_OK;
-    if (f->users == NULL)
+    if (f->due == NULL)
         begin_fold(&s->log);
-    for (size_t end = f->done + limit; f->done < end && f->done < f->n_users;)
+    for (size_t before = f->n_due; f->n_due > 0 && before - f->n_due < limit;)
         TRY(fold_next(s, why));
-    if (f->done < f->n_users)
+    if (f->n_due > 0)
         return ERR_OK;
     end_fold(f);
     s->log.folded = f->upto;

@@ -4,8 +4,8 @@
 
 /* The embedded store, as its files share it. Thread: worker. */
 
-#include "sqlite_db.h"
-#include "sqlite_log.h"
+#include "sqlite_db_internal.h"
+#include "sqlite_log_internal.h"
 #include "store/store.h"
 
 /* A user as a job sees it: found once, for charge and accept. */
@@ -15,8 +15,8 @@ struct sqlite_user {
     uint8_t user_len;
     char tenant[ID_MAX];
     char user[ID_MAX];
-    int64_t id;      /* 0: nothing is kept of the user */
-    bool enrolled;   /* then factor is the confirmed secret */
+    uint32_t id;   /* 0: nothing is kept of the user */
+    bool enrolled; /* then factor is the confirmed secret */
     struct factor factor;
 };
 
@@ -41,7 +41,7 @@ static inline struct sqlite_store *sqlite_store_of(struct store *base)
 }
 
 /* Before the job writes to any table but through the log. */
-MUST_CHECK enum err sqlite_store_writes(struct sqlite_store *s, struct err_text *why);
+MUST_CHECK enum err store_sqlite_writes(struct sqlite_store *s, struct err_text *why);
 
 /* sqlite_tenant.c: tenants, policies, data keys */
 /* The tenant's number; 0: none. make: gives it one. */
@@ -64,7 +64,7 @@ MUST_CHECK enum err sqlite_user_find(struct sqlite_store *s, struct tenant_id t,
 MUST_CHECK enum err sqlite_user_make(struct sqlite_store *s, struct sqlite_user *user,
                                      struct err_text *why);
 /* The user's pending secret, *found when there is one that has not expired. */
-MUST_CHECK enum err sqlite_user_pending(struct sqlite_store *s, int64_t user, int64_t now_ms,
+MUST_CHECK enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_ms,
                                         struct factor *out, bool *found, struct err_text *why);
 /* Makes the pending secret f the user's own. */
 MUST_CHECK enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,

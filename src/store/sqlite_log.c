@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_log.h"
+#include "sqlite_log_internal.h"
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "sqlite_fold.h"
+#include "sqlite_fold_internal.h"
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -22,15 +22,15 @@ void sqlite_log_release(struct sqlite_log *log)
 {
     hot_map_release(&log->map);
     free(log->rows);
-    free(log->fold.users);
+    free(log->fold.due);
     *log = (struct sqlite_log){0};
 }
 
-static enum err read_hot(struct sqlite_store *s, int64_t user, struct hot *out,
+static enum err read_hot(struct sqlite_store *s, uint32_t user, struct hot *out,
                          struct err_text *why)
 {
     bool found;
-    *out = HOT_NONE;
+    *out = HOT_NONE(user);
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_HOT_GET), 1, user);
     TRY(sqlite_db_row(&s->db, SQL_HOT_GET, &found, why));
     if (!found)
@@ -45,22 +45,22 @@ static enum err read_hot(struct sqlite_store *s, int64_t user, struct hot *out,
     return sqlite_row_check(&row, "the state of a user", why);
 }
 
-enum err sqlite_log_state(struct sqlite_store *s, int64_t user, struct hot *out,
+enum err sqlite_log_state(struct sqlite_store *s, uint32_t user, struct hot *out,
                           struct err_text *why)
 {
     for (size_t i = s->log.n_rows; i-- > 0;)
-        if (s->log.rows[i].user == user) {
+        if (s->log.rows[i].hot.user == user) {
             *out = s->log.rows[i].hot;
             return ERR_OK;
         }
-    const struct hot *kept = user != 0 ? hot_map_get(&s->log.map, user) : &HOT_NONE;
+    const struct hot *kept = user != 0 ? hot_map_get(&s->log.map, user) : &HOT_NONE(0);
     if (kept == NULL)
         return read_hot(s, user, out, why);
     *out = *kept;
     return ERR_OK;
 }
 
-void sqlite_log_append(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms,
+void sqlite_log_append(struct sqlite_log *log, const struct hot *hot, int64_t now_ms,
                        const struct request_mark *request, const struct answer *answer)
 {
     if (log->n_rows == log->cap_rows) {
@@ -68,7 +68,7 @@ void sqlite_log_append(struct sqlite_log *log, int64_t user, const struct hot *h
         log->rows = mem_realloc(log->rows, log->cap_rows * sizeof *log->rows);
     }
     struct log_row *row = &log->rows[log->n_rows];
-    *row = (struct log_row){.user = user, .hot = *hot, .earlier = hot->request_seq};
+    *row = (struct log_row){.hot = *hot, .earlier = hot->request_seq};
     row->hot.time_ms = now_ms;
     if (request != NULL) {
         row->has_request = true;
@@ -79,14 +79,13 @@ void sqlite_log_append(struct sqlite_log *log, int64_t user, const struct hot *h
     log->n_rows++;
 }
 
-void sqlite_log_update(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms)
+void sqlite_log_update(struct sqlite_log *log, const struct hot *hot, int64_t now_ms)
 {
     struct log_row *newest = log->n_rows > 0 ? &log->rows[log->n_rows - 1] : NULL;
-    if (newest == NULL || newest->user != user) {
-        sqlite_log_append(log, user, hot, now_ms, NULL, NULL);
-        return;
-    }
-    newest->hot = *hot;
+    if (newest != NULL && newest->hot.user == hot->user)
+        newest->hot = *hot;
+    else
+        sqlite_log_append(log, hot, now_ms, NULL, NULL);
 }
 
 static enum err read_row(struct sqlite_store *s, int64_t seq, struct log_row *out, bool *found,
@@ -183,7 +182,7 @@ static void bind_answer(sqlite3_stmt *stmt, int i, const struct answer *a)
 static enum err settle_in_table(struct sqlite_store *s, int64_t seq, const struct answer *answer,
                                 struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SIGN_IN_SETTLE);
     sqlite3_bind_int64(stmt, 1, seq);
     bind_answer(stmt, 2, answer);
@@ -214,7 +213,7 @@ static enum err insert(struct sqlite_store *s, int64_t seq, const struct log_row
 {
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SIGN_IN_ADD);
     sqlite3_bind_int64(stmt, 1, seq);
-    sqlite3_bind_int64(stmt, 2, row->user);
+    sqlite3_bind_int64(stmt, 2, row->hot.user);
     sqlite3_bind_int64(stmt, 3, row->hot.time_ms);
     sqlite3_bind_int64(stmt, 4, row->hot.last_step);
     sqlite3_bind_int64(stmt, 5, row->hot.failures);
@@ -237,7 +236,7 @@ enum err sqlite_log_keep(struct sqlite_store *s, struct err_text *why)
     for (size_t i = 0; i < log->n_rows; i++) {
         const struct log_row *row = &log->rows[i];
         TRY(insert(s, log->next_seq, row, why));
-        hot_map_put(&log->map, row->user, &row->hot);
+        hot_map_put(&log->map, &row->hot);
         log->now_ms = row->hot.time_ms;
         log->next_seq++;
         log->batch_rows++;

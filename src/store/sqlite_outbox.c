@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 #include "store/outbox.h"
 
 #include <sqlite3.h>
@@ -16,7 +16,7 @@ static void bind_text(sqlite3_stmt *stmt, int i, const char *text)
 /* Runs a statement that takes one number. */
 static enum err run_with(struct sqlite_store *s, enum sql sql, int64_t number, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, sql), 1, number);
     return sqlite_db_run(&s->db, sql, why);
 }
@@ -27,7 +27,7 @@ static enum err run_with(struct sqlite_store *s, enum sql sql, int64_t number, s
 static enum err add_mail(struct sqlite_store *s, const struct sqlite_user *user, int64_t tenant,
                          const struct mail *m, int64_t reset, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_ADD);
     sqlite3_bind_int64(stmt, 1, tenant);
     sqlite3_bind_int64(stmt, 2, user->id);
@@ -156,7 +156,7 @@ static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
     if (id == 0)
         return err_set(why, ERR_NOT_FOUND, NULL, "no mail is due");
     TRY(read_mail(s, id, out, why));
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_LEASE);
     sqlite3_bind_int64(stmt, 1, id);
     sqlite3_bind_int64(stmt, 2, until_ms);
@@ -194,7 +194,7 @@ static enum err set_reset(struct sqlite_store *s, const struct waiting *w, enum 
 {
     if (w->reset == 0)
         return ERR_OK;
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_RESET_SET);
     sqlite3_bind_int64(stmt, 1, w->reset);
     sqlite3_bind_int64(stmt, 2, state);
@@ -239,7 +239,7 @@ static enum err mail_deferred(struct store *base, struct tenant_id t, int64_t ma
     TRY(find_waiting(s, t, mail_id, &w, why));
     if (!w.found)
         return ERR_OK;
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_DEFER);
     sqlite3_bind_int64(stmt, 1, mail_id);
     sqlite3_bind_int64(stmt, 2, due_ms);
@@ -336,7 +336,7 @@ static enum err check_limits(struct sqlite_store *s, int64_t user, int64_t tenan
 static enum err add_reset(struct sqlite_store *s, const struct sqlite_user *user, int64_t tenant,
                           const struct reset_request *r, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_RESET_ADD);
     sqlite_db_bind_bytes(stmt, 1, r->id.bytes, RESET_ID_LEN);
     sqlite3_bind_int64(stmt, 2, tenant);
@@ -444,7 +444,7 @@ static enum err reset_confirm(struct store *base, struct tenant_id t, struct use
 enum err sqlite_outbox_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit,
                              uint32_t *n_out, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_RESET_SWEEP);
     sqlite3_bind_int64(stmt, 1, now_ms - RESET_KEEP_MS);
     sqlite3_bind_int64(stmt, 2, limit);

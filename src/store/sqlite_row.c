@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "sqlite_sql.h"
+#include "sqlite_sql_internal.h"
 
 /* A secret, in whichever of the three tables it is. */
 #define FACTOR_TABLE_COLUMNS                                                                       \

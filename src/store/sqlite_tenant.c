@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 
@@ -15,7 +15,7 @@ enum err sqlite_tenant_id(struct sqlite_store *s, struct tenant_id t, bool make,
     sqlite_db_done(&s->db, SQL_TENANT_GET);
     TRY(sqlite_row_check(&row, "a tenant", why));
     if (id == 0 && make) {
-        TRY(sqlite_store_writes(s, why));
+        TRY(store_sqlite_writes(s, why));
         sqlite_db_bind_str(sqlite_db_stmt(&s->db, SQL_TENANT_ADD), 1, t.s);
         TRY(sqlite_db_run(&s->db, SQL_TENANT_ADD, why));
         id = sqlite3_last_insert_rowid(s->db.handle);
@@ -105,7 +105,7 @@ enum err sqlite_tenant_policy_put(struct store *base, struct tenant_id t, const 
         return err_set(why, ERR_CONFLICT, NULL, "the policy has revision %lld",
                        (long long)now.revision);
     TRY(sqlite_tenant_id(s, t, true, &tenant, why));
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     bind_policy(sqlite_db_stmt(&s->db, SQL_POLICY_PUT), tenant, p);
     return sqlite_db_run(&s->db, SQL_POLICY_PUT, why);
 }
@@ -145,7 +145,7 @@ enum err sqlite_tenant_data_key_add(struct store *base, struct tenant_id t,
     if (e != ERR_NOT_FOUND)
         return e;
     TRY(sqlite_tenant_id(s, t, true, &tenant, why));
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_DATA_KEY_ADD);
     sqlite3_bind_int64(stmt, 1, tenant);
     sqlite3_bind_int64(stmt, 2, key->id);

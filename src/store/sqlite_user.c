@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "lock.h"
+#include "lock_internal.h"
 #include "sqlite_internal.h"
-#include "sqlite_row.h"
+#include "sqlite_row_internal.h"
 
 #include <sqlite3.h>
 #include <string.h>
@@ -21,10 +21,10 @@ static void read_factor(struct sqlite_row *row, struct factor *f)
 }
 
 /* Into factor or pending; only the latter knows of notices. */
-static enum err put_factor(struct sqlite_store *s, enum sql sql, int64_t user,
+static enum err put_factor(struct sqlite_store *s, enum sql sql, uint32_t user,
                            const struct factor *f, struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, sql);
     if (sql == SQL_PENDING_PUT) {
         sqlite3_bind_text(stmt, 12, f->notify_address, -1, SQLITE_STATIC);
@@ -74,7 +74,7 @@ static enum err look_up(struct sqlite_store *s, struct sqlite_user *user, struct
     if (!found)
         return ERR_OK;
     struct sqlite_row row = {.stmt = stmt};
-    user->id = sqlite_row_int(&row);
+    user->id = sqlite_row_uint(&row, UINT32_MAX);
     user->enrolled = !sqlite_row_null(&row);
     if (user->enrolled) {
         (void)sqlite_row_int(&row);
@@ -105,16 +105,19 @@ enum err sqlite_user_make(struct sqlite_store *s, struct sqlite_user *user, stru
     int64_t tenant;
     struct tenant_id t = {{user->tenant, user->tenant_len}};
     TRY(sqlite_tenant_id(s, t, true, &tenant, why));
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_USER_ADD);
     sqlite3_bind_int64(stmt, 1, tenant);
     sqlite_db_bind_str(stmt, 2, (struct str){user->user, user->user_len});
     TRY(sqlite_db_run(&s->db, SQL_USER_ADD, why));
-    user->id = sqlite3_last_insert_rowid(s->db.handle);
+    int64_t id = sqlite3_last_insert_rowid(s->db.handle);
+    if (id > UINT32_MAX)
+        return err_set(why, ERR_LIMIT, NULL, "too many users");
+    user->id = (uint32_t)id;
     return ERR_OK;
 }
 
-enum err sqlite_user_pending(struct sqlite_store *s, int64_t user, int64_t now_ms,
+enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_ms,
                              struct factor *out, bool *found, struct err_text *why)
 {
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_PENDING_GET);
@@ -131,7 +134,7 @@ enum err sqlite_user_pending(struct sqlite_store *s, int64_t user, int64_t now_m
     return sqlite_row_check(&row, "a pending secret", why);
 }
 
-static enum err delete_pending(struct sqlite_store *s, int64_t user, struct err_text *why)
+static enum err delete_pending(struct sqlite_store *s, uint32_t user, struct err_text *why)
 {
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_PENDING_DELETE), 1, user);
     return sqlite_db_run(&s->db, SQL_PENDING_DELETE, why);
@@ -141,7 +144,7 @@ enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
                              const struct factor *f, int64_t now_ms, struct err_text *why)
 {
     if (user->enrolled) {
-        TRY(sqlite_store_writes(s, why));
+        TRY(store_sqlite_writes(s, why));
         sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_SUPERSEDED_PUT), 1, user->id);
         TRY(sqlite_db_run(&s->db, SQL_SUPERSEDED_PUT, why));
     }
@@ -153,7 +156,7 @@ enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
     return delete_pending(s, user->id, why);
 }
 
-static enum err get_generation(struct sqlite_store *s, int64_t user, uint32_t *out,
+static enum err get_generation(struct sqlite_store *s, uint32_t user, uint32_t *out,
                                struct err_text *why)
 {
     bool found;
@@ -246,7 +249,7 @@ enum err sqlite_user_other_get(struct store *base, struct tenant_id t, struct us
 enum err sqlite_user_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,
                            struct err_text *why)
 {
-    TRY(sqlite_store_writes(s, why));
+    TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_PENDING_SWEEP);
     sqlite3_bind_int64(stmt, 1, now_ms);
     sqlite3_bind_int64(stmt, 2, limit);

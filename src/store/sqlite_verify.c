@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "lock.h"
+#include "lock_internal.h"
 #include "sqlite_internal.h"
 
 static bool same_enrollment(const struct enrollment_id *a, const struct enrollment_id *b)
@@ -103,7 +103,8 @@ static enum err record(struct sqlite_store *s, struct sqlite_user *user, struct 
     if (out->result != CHARGE_READY && c->request == NULL)
         return ERR_OK;
     TRY(sqlite_user_make(s, user, why));
-    sqlite_log_append(&s->log, user->id, hot, c->now_ms, c->request, &answer);
+    hot->user = user->id;
+    sqlite_log_append(&s->log, hot, c->now_ms, c->request, &answer);
     return ERR_OK;
 }
 
@@ -143,7 +144,7 @@ enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct use
         TRY(sqlite_user_confirm(s, user, &factor, a->now_ms, why));
     hot.last_step = a->step;
     hot.failures = 0;
-    sqlite_log_update(&s->log, user->id, &hot, a->now_ms);
+    sqlite_log_update(&s->log, &hot, a->now_ms);
     if (a->request == NULL)
         return ERR_OK;
     return sqlite_log_settle(s, &hot, a->request, &a->answer, why);
@@ -174,7 +175,8 @@ enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct u
     TRY(recall(s, &hot, r, a->time_ms, &got, why));
     if (got.result == CHARGE_READY) {
         TRY(sqlite_user_make(s, user, why));
-        sqlite_log_append(&s->log, user->id, &hot, a->time_ms, r, a);
+        hot.user = user->id;
+        sqlite_log_append(&s->log, &hot, a->time_ms, r, a);
     }
     *out = got;
     return ERR_OK;

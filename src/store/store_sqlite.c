@@ -2,7 +2,7 @@
 #include "store/store_sqlite.h"
 
 #include "base/mem.h"
-#include "sqlite_fold.h"
+#include "sqlite_fold_internal.h"
 #include "sqlite_internal.h"
 
 #include <stdlib.h>
@@ -60,7 +60,7 @@ static void job_begin(struct store *base)
     end_job(sqlite_store_of(base));
 }
 
-enum err sqlite_store_writes(struct sqlite_store *s, struct err_text *why)
+enum err store_sqlite_writes(struct sqlite_store *s, struct err_text *why)
 {
     if (s->savepoint)
         return ERR_OK;

@@ -254,6 +254,22 @@ def test_ids_that_look_alike_are_not_the_same(daemon, number):
     assert daemon.api.outcome(*other, second.code_of(T0 // 30000 + 1)) == "ACCEPTED"
 
 
+def test_many_tenants_do_not_mix(daemon):
+    """More than any cache has places for: each with its own policy, key and user. They come back
+    in another order after a restart."""
+    tenants = [fresh("many") for _ in range(600)]
+    for n, tenant in enumerate(tenants):
+        daemon.api.set_policy(tenant, enabled=n % 3 > 0, window_steps=n % 3)
+    for _ in range(2):
+        for n, tenant in enumerate(tenants):
+            asked = daemon.api.login(tenant, "ann").requirement == pb.LOGIN_REQUIREMENT_ENROLL
+            assert asked == (n % 3 > 0), tenant
+    factors = [daemon.enrol(tenant, "ann") for n, tenant in enumerate(tenants) if n % 3 > 0]
+    daemon.restart()
+    for factor in reversed(factors):
+        assert daemon.api.outcome(factor.tenant, "ann", factor.code_of(T0 // 30000 + 1)) == "ACCEPTED"
+
+
 # ---- errors ------------------------------------------------------------------------------------------------
 
 def test_every_error_says_why_in_the_promised_form(daemon):

@@ -167,6 +167,16 @@ def test_a_client_may_cancel_half_of_its_calls(conn):
         assert conn.call(ANSWER).grpc == 0
 
 
+def test_a_reset_of_a_call_that_was_never_sent(conn, probe_pb2):
+    """gRPC's C core sends one when a deadline passes just then; the other calls go on."""
+    slow = conn.open(ANSWER)
+    conn.data(slow, message(probe_pb2.AnswerRequest(delay_ms=100).SerializeToString()))
+    for _ in range(3):
+        conn.reset(conn.new_stream())
+    assert conn.wait(slow).grpc == 0
+    assert conn.call(ANSWER).grpc == 0
+
+
 def made_you_reset(kind, conn):
     """Frames that make a right server reset the stream."""
     stream = conn.new_stream()
@@ -311,6 +321,7 @@ GARBAGE = {
     "HEADERS on 0": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.HEADERS, 4, 0, b"\x82"),
     "even stream": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.HEADERS, 4, 2, b"\x82"),
     "DATA on idle": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.DATA, 1, 1, b"x"),
+    "RST_STREAM on idle": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.RST_STREAM, 0, 1, bytes(4)),
     "bad HPACK": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.HEADERS, 5, 1, b"\xff\xff\xff\xff"),
     "window 0": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.WINDOW_UPDATE, 0, 0, bytes(4)),
     "short PING": rawh2.PREFACE + SETTINGS_FRAME + frame(rawh2.PING, 0, 0, bytes(7)),
@@ -456,6 +467,18 @@ def test_a_peer_that_reads_nothing(module_server, others_are_fine, large):
             pass
         else:
             conn.wait_closed()
+
+
+def test_nothing_is_read_from_a_peer_that_reads_nothing(start_server):
+    server = start_server([BUILD / "tests/rpc/interop_server", "--stall", 2])
+    with rawh2.Connection(server.port, seconds=1) as conn:
+        for _ in range(20):  # answers of a megabyte: more than the socket buffers hold
+            stream = conn.open("/grpc.testing.TestService/UnaryCall")
+            conn.data(stream, message(b"\x10\x80\x80\x40"))
+        ignored = conn.open("/no/such", content_type="x")
+        with pytest.raises(TimeoutError):
+            for _ in range(4000):
+                conn.data(ignored, bytes(16384), end=False)
 
 
 def test_a_slow_reader_gets_everything(module_server, large):

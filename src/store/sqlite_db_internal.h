@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_SQLITE_DB_H
-#define STORE_SQLITE_DB_H
+#ifndef STORE_SQLITE_DB_INTERNAL_H
+#define STORE_SQLITE_DB_INTERNAL_H
 
 /* The connection: opening, statements, transactions, and what a failure means.
  *
@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "sqlite_sql.h"
+#include "sqlite_sql_internal.h"
 
 struct sqlite3;
 struct sqlite3_stmt;

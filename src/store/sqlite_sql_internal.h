@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_SQLITE_SQL_H
-#define STORE_SQLITE_SQL_H
+#ifndef STORE_SQLITE_SQL_INTERNAL_H
+#define STORE_SQLITE_SQL_INTERNAL_H
 
 /* Every word of SQL that the embedded store says: its tables, version by version, and
  * its statements. Thread: any. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_SQLITE_FOLD_H
-#define STORE_SQLITE_FOLD_H
+#ifndef STORE_SQLITE_FOLD_INTERNAL_H
+#define STORE_SQLITE_FOLD_INTERNAL_H
 
 /* Keeps the log of sign-ins short, a little with every batch.
  *
@@ -16,8 +16,9 @@
 
 struct sqlite_store;
 
-/* Folding starts at so many rows: so many, and half as many again, are read at start. */
-#define FOLD_AFTER 65536
+/* Folding begins at so many rows. So many, and half as many again, are at most read at
+ * start, and have their users in memory. */
+#define FOLD_AFTER 131072
 
 /* The map and the ends of the log, from the tables. */
 MUST_CHECK enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why);

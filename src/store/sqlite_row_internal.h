@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_SQLITE_ROW_H
-#define STORE_SQLITE_ROW_H
+#ifndef STORE_SQLITE_ROW_INTERNAL_H
+#define STORE_SQLITE_ROW_INTERNAL_H
 
 /* Reads the columns of a row from left to right and checks that each fits where it goes: a
  * damaged file can hold anything. One that does not makes the row bad, and what was read of

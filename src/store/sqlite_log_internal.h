@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_SQLITE_LOG_H
-#define STORE_SQLITE_LOG_H
+#ifndef STORE_SQLITE_LOG_INTERNAL_H
+#define STORE_SQLITE_LOG_INTERNAL_H
 
 /* What sign-ins change, kept as a log: a job's rows wait here until the job is kept, then
  * go to the end of the table sign_in. The newest state of a user is that of
  * - the present job's newest row of the user, else
  * - the map, else
  * - the table hot, else
- * - HOT_NONE.
+ * - HOT_NONE(user).
  * Requests are found by walking back through the user's rows that have one.
- * sqlite_fold.h keeps the log short. Thread: worker. */
+ * sqlite_fold_internal.h keeps the log short. Thread: worker. */
 
 #include "base/err.h"
-#include "hot_map.h"
+#include "hot_map_internal.h"
 #include "store/attempt.h"
 
 struct sqlite_store;
@@ -22,18 +22,17 @@ struct sqlite_store;
 #define LOG_KEEP_MS        (REQUEST_MEMORY_MS + LOG_CLOCK_SLACK_MS)
 
 struct log_row {
-    int64_t user;
-    struct hot hot;    /* the user's state from here on */
-    int64_t earlier;   /* the user's row with a request before this one; 0: none */
-    bool has_request;  /* then hot.request_seq is this row's seq, else it is earlier */
+    struct hot hot;   /* the user's state from here on */
+    int64_t earlier;  /* the user's row with a request before this one; 0: none */
+    bool has_request; /* then hot.request_seq is this row's seq, else it is earlier */
     struct request_mark request;
     struct answer answer;
 };
 
 struct sqlite_log {
     struct hot_map map;
-    int64_t first_seq; /* of the oldest row in the table */
-    int64_t next_seq;  /* of the next row; the job's rows will have this one and those after */
+    int64_t first_seq; /* the oldest row in the table */
+    int64_t next_seq;  /* the next row's; the job's rows will have this one and those after */
     int64_t folded;    /* rows up to this one are folded */
 
     struct log_row *rows; /* of the present job, oldest first */
@@ -44,11 +43,11 @@ struct sqlite_log {
     int64_t now_ms;      /* the newest row's time */
 
     struct fold {
-        uint32_t after;  /* start when so many rows are not folded */
-        int64_t *users;  /* to be folded, sorted; NULL: none under way */
-        size_t n_users;
-        size_t done;     /* users[0..done) are in hot */
-        int64_t upto;    /* the newest row when it began */
+        uint32_t after; /* begin when so many rows are not folded */
+        uint64_t *due;  /* the set of users to be folded, a bit each; NULL: none under way */
+        size_t n_due;
+        size_t word;  /* due[0..word) is empty */
+        int64_t upto; /* the newest row when it began */
     } fold;
 };
 /* Invariants, outside of a failed batch:
@@ -60,18 +59,18 @@ struct sqlite_log {
 void sqlite_log_init(struct sqlite_log *log);
 void sqlite_log_release(struct sqlite_log *log);
 
-/* user 0 is a user without a number, of whom nothing is kept. */
-MUST_CHECK enum err sqlite_log_state(struct sqlite_store *s, int64_t user, struct hot *out,
+/* User 0 is one without a number, of whom nothing is kept. */
+MUST_CHECK enum err sqlite_log_state(struct sqlite_store *s, uint32_t user, struct hot *out,
                                      struct err_text *why);
 
-/* Adds a row to the job: the user's state from now on, and the request that it is about with
+/* Adds a row to the job: a user's state from now on, and the request that it is about with
  * its answer (NULL: none). */
-void sqlite_log_append(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms,
+void sqlite_log_append(struct sqlite_log *log, const struct hot *hot, int64_t now_ms,
                        const struct request_mark *request, const struct answer *answer);
 
-/* Gives the user a new state: in the job's newest row when that is the user's, else in a row
+/* Gives a user a new state: in the job's newest row when that is the user's, else in a row
  * more. */
-void sqlite_log_update(struct sqlite_log *log, int64_t user, const struct hot *hot, int64_t now_ms);
+void sqlite_log_update(struct sqlite_log *log, const struct hot *hot, int64_t now_ms);
 
 enum log_found {
     LOG_NEW,   /* not remembered */

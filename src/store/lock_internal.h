@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef STORE_LOCK_H
-#define STORE_LOCK_H
+#ifndef STORE_LOCK_INTERNAL_H
+#define STORE_LOCK_INTERNAL_H
 
 /* Is a user locked? It follows from three things that are kept (how many failures, when
  * the last attempt was, the rule), so there is no lock to set, to forget or to expire.
