@@ -72,6 +72,9 @@ MUST_CHECK enum err grpc_server_listen(struct grpc_server *s, const char *addres
                                        char bound_out[static GRPC_ADDRESS_MAX],
                                        struct err_text *why);
 
+/* Has this the form of an address? */
+bool grpc_address_is_valid(const char *address);
+
 /* Is this an address that only this machine reaches: a loopback address or a Unix
  * socket? False for what is no address. */
 bool grpc_address_is_local(const char *address);

@@ -93,6 +93,11 @@ static void stop_keyring(struct daemon *d)
 static int start_callers(struct daemon *d, struct err_text *why)
 {
     bool local = grpc_address_is_local(d->set->listen);
+    if (!grpc_address_is_valid(d->set->listen)) {
+        err_set(why, ERR_INVALID, NULL,
+                "listen: \"%.60s\" is none of host:port, [v6]:port and unix:PATH", d->set->listen);
+        return EXIT_CONFIG;
+    }
     if (d->set->callers_file[0] != '\0') {
         if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
             return EXIT_CONFIG;

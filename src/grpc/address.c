@@ -126,6 +126,12 @@ static bool host_is_local(const char *host)
     return false;
 }
 
+bool grpc_address_is_valid(const char *address)
+{
+    struct host_port hp;
+    return is_unix(address) ? address[sizeof unix_prefix - 1] != '\0' : split(address, &hp);
+}
+
 bool grpc_address_is_local(const char *address)
 {
     struct host_port hp;

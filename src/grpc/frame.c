@@ -47,7 +47,8 @@ static struct refusal begin(struct frame *f, struct frame_rules rules)
                 (uint32_t)f->head[3] << 8 | f->head[4];
     if (f->length > rules.limit)
         return (struct refusal){GRPC_RESOURCE_EXHAUSTED, "message too large"};
-    buf_reserve(&f->body, f->length < FRAME_TRUST ? f->length : FRAME_TRUST);
+    if (f->length > 0)
+        buf_reserve(&f->body, f->length < FRAME_TRUST ? f->length : FRAME_TRUST);
     return REFUSAL_NONE;
 }
 

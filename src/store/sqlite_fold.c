@@ -8,9 +8,6 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-/* A batch folds and trims so much more than twice what it has added. */
-#define SHARE_MIN 64
-
 static enum err load_ends(struct sqlite_store *s, struct err_text *why)
 {
     bool found;
@@ -154,7 +151,7 @@ enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why)
     uint32_t trimmed;
     if (s->log.batch_rows == 0)
         return ERR_OK;
-    uint32_t share = SHARE_MIN + 2 * s->log.batch_rows;
+    uint32_t share = s->log.fold.share + 2 * s->log.batch_rows;
     TRY(fold_some(s, share, why));
     return sqlite_fold_trim(s, s->log.now_ms, share, &trimmed, why);
 }

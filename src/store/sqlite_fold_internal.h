@@ -19,11 +19,12 @@ struct sqlite_store;
 /* Folding begins at so many rows. So many, and half as many again, are at most read at
  * start, and have their users in memory. */
 #define FOLD_AFTER 131072
+#define FOLD_SHARE 64
 
 /* The map and the ends of the log, from the tables. */
 MUST_CHECK enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why);
 
-/* The share of one batch: more than it has added. */
+/* One batch's share of both, before it commits. Nothing when it has added nothing. */
 MUST_CHECK enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why);
 
 /* Deletes up to limit rows that nobody needs at now_ms; *n_out is how many. */

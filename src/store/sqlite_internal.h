@@ -30,6 +30,7 @@ struct sqlite_store {
      * savepoint. */
     struct sqlite_user user;
     bool savepoint;
+    int64_t first_seq; /* the log's, when the job began */
 
     int64_t mail_turn; /* the tenant whose mail was leased last */
     int64_t audit_seq; /* of the newest record, with this batch's */

@@ -14,7 +14,7 @@
 
 void sqlite_log_init(struct sqlite_log *log)
 {
-    *log = (struct sqlite_log){.fold.after = FOLD_AFTER};
+    *log = (struct sqlite_log){.fold = {.after = FOLD_AFTER, .share = FOLD_SHARE}};
     hot_map_init(&log->map);
 }
 

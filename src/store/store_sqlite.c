@@ -57,7 +57,9 @@ static enum err batch_commit(struct store *base, struct err_text *why)
 
 static void job_begin(struct store *base)
 {
-    end_job(sqlite_store_of(base));
+    struct sqlite_store *s = sqlite_store_of(base);
+    end_job(s);
+    s->first_seq = s->log.first_seq;
 }
 
 enum err store_sqlite_writes(struct sqlite_store *s, struct err_text *why)
@@ -77,6 +79,7 @@ static enum err keep(struct sqlite_store *s, struct err_text *why)
 
 static enum err drop(struct sqlite_store *s, struct err_text *why)
 {
+    s->log.first_seq = s->first_seq;
     /* A lost transaction takes the job with it. */
     if (!s->savepoint || !s->db.usable)
         return ERR_OK;

@@ -14,15 +14,18 @@ def chain(before, seq, body):
     return h.digest()
 
 
-def verify(db):
-    """The records of a database as dicts, after checking that none is missing or changed."""
-    before, records = START, []
-    for n, (seq, tenant, body, digest) in enumerate(
-            db.execute("SELECT seq, tenant, body, hash FROM audit ORDER BY seq"), start=1):
-        assert seq == n, "record %d is missing" % n
-        assert chain(before, seq, body) == digest, "record %d does not fit" % n
+def verify(db, head=(0, START)):
+    """The records of a database after a head (number, hash) that was seen before, as dicts, and
+    the new head; after checking that none is missing or changed."""
+    seq, before = head
+    records = []
+    for number, tenant, body, digest in db.execute(
+            "SELECT seq, tenant, body, hash FROM audit WHERE seq > ? ORDER BY seq", (seq,)):
+        seq += 1
+        assert number == seq, "record %d is missing" % seq
+        assert chain(before, seq, body) == digest, "record %d does not fit" % seq
         record = json.loads(body)
         assert record["tenant"].encode() == tenant
         records.append(record)
         before = digest
-    return records
+    return records, (seq, before)

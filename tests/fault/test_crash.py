@@ -96,7 +96,7 @@ class Client:
         was left open."""
         users = dict(db.execute("SELECT u.name, u.id FROM user u JOIN tenant t ON t.id = u.tenant"
                                 " WHERE t.name = ?", (self.tenant.encode(),)))
-        for factor in self.factors:
+        for factor in self.factors[-100:]:
             last_step, failures = state_of(db, users[factor.user.encode()])
             step = self.steps[factor.user]
             if factor.user not in self.doubt:
@@ -143,7 +143,7 @@ def test_what_was_answered_survives_kill_9(daemon):
     random.seed(20)
     clients = [Client() for _ in range(CLIENTS)]
     pool = concurrent.futures.ThreadPoolExecutor(CLIENTS)
-    records = 0
+    head = (0, audit.START)
     for number in range(ROUNDS):
         calls = sum(c.answered for c in clients)
         running = [pool.submit(client.run, daemon.caller(), daemon.now) for client in clients]
@@ -155,9 +155,8 @@ def test_what_was_answered_survives_kill_9(daemon):
         db = daemon.copy_db()
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        kept = audit.verify(db)
-        assert len(kept) > records, number
-        records = len(kept)
+        kept, head = audit.verify(db, head)
+        assert len(kept) > 20, number
         for client in clients:
             client.check_file(db)
         daemon.start()
@@ -166,7 +165,8 @@ def test_what_was_answered_survives_kill_9(daemon):
             client.settle(daemon.api, db)
         db.close()
         daemon.advance(3600)  # past every lock
-    assert sum(c.answered for c in clients) > 20 * ROUNDS
+    daemon.kill()
+    assert audit.verify(daemon.copy_db())[1][0] >= head[0]  # all of it once more
 
 
 @pytest.mark.unsanitized
@@ -197,7 +197,7 @@ def test_the_audit_chain_shows_what_was_tampered_with(daemon):
         daemon.api.set_policy(tenant, suspended_reason=str(n))
     daemon.stop()
     whole = daemon.copy_db()
-    assert [r["number"] for r in audit.verify(whole)] == [1, 2, 3, 4, 5, 6]
+    assert [r["number"] for r in audit.verify(whole)[0]] == [1, 2, 3, 4, 5, 6]
     for change in ("UPDATE audit SET body = replace(body, 'local', 'ghost') WHERE seq = 3",
                    "DELETE FROM audit WHERE seq = 3", "DELETE FROM audit WHERE seq = 1",
                    "UPDATE audit SET seq = 100 WHERE seq = 3",
