@@ -7,10 +7,10 @@ set -euo pipefail
 build=(gcc make pkg-config libc6-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libprotobuf-dev
     libevent-dev libsodium-dev libqrencode-dev libnghttp2-dev libssl-dev libsqlite3-dev
-    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev)
+    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev)
 test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
-    python3-h2 python3-pyotp oathtool zbar-tools librsvg2-bin
+    python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin
     grpc-proto nghttp2-client strace sqlite3 faketime
     clang libclang-rt-14-dev clang-format shellcheck universal-ctags)
 

@@ -26,9 +26,10 @@ struct mail_message {
 
 struct mail_templates;
 
-/* Reads the templates of all kinds and languages: those built in, each replaced by the file of
- * its name in folder, where there is one (NULL: no folder). ERR_INVALID with file and line for
- * one that does not parse. Thread: startup. */
+/* Reads the templates of all kinds and languages: those built in (src/mail/templates), each
+ * replaced by the file of its name in folder, where there is one (NULL: no folder). ERR_INVALID
+ * with file and line for one that does not parse, and for a .txt or .html of another name.
+ * Thread: startup. */
 MUST_CHECK enum err mail_templates_load(struct mail_templates **out, const char *folder,
                                         struct err_text *why);
 void mail_templates_free(struct mail_templates *t);

@@ -9,7 +9,6 @@
 
 #include "mail/message.h"
 
-struct clock;
 struct postman;
 
 enum mail_end {
@@ -20,27 +19,31 @@ enum mail_end {
 
 struct mail_report {
     enum mail_end end;
-    const char *error; /* for people, without addresses and without the mail's words */
+    /* For people, without addresses and without the mail's words; at most MAIL_ERROR_MAX bytes;
+     * empty with MAIL_DELIVERED. */
+    const char *error;
 };
 
 /* Where mails come from. Thread: the mail thread. */
 struct postman_source {
     /* Records the end of the mail that was given out last (NULL: none was, or it is recorded),
-     * then gives out the next. May block. ERR_NOT_FOUND: none is due; *out is borrowed until the
-     * next call. On any other failure the report counts as not recorded. */
+     * then gives out the next, unless out is NULL: before a rest and at the stop only the end is
+     * told. May block. ERR_NOT_FOUND: none is due; *out is borrowed until the next call. On any
+     * other failure the report counts as not recorded, and comes again with the next call. */
     enum err (*next)(void *ctx, const struct mail_report *last, struct mail_message *out,
                      struct err_text *why);
     void *ctx;
 };
 
+/* All is borrowed until postman_stop. */
 struct postman_options {
-    const char *url;      /* "smtp://host:port" or "smtps://host:port" */
+    const char *url;      /* "smtp://host:port" or "smtps://host:port"; a path is our EHLO name */
     const char *user;     /* empty: no AUTH */
-    const char *password; /* borrowed; wiped by its owner after postman_stop */
+    const char *password; /* wiped by its owner after postman_stop */
     const char *ca_file;  /* empty: the system's */
-    bool allow_plaintext; /* no STARTTLS needed; only for a loopback host, else start fails */
+    bool allow_plaintext; /* without STARTTLS; only for a loopback host, else start fails */
     int64_t timeout_ms;   /* of one mail, all in all */
-    const struct mail_templates *templates; /* borrowed */
+    const struct mail_templates *templates;
     struct postman_source source;
 };
 

@@ -30,6 +30,7 @@ struct turn {
     struct work work; /* first */
     struct mailroom *room;
     const struct outbox_report *report; /* NULL: nothing to report */
+    bool wants_mail;                    /* the next one, too */
     bool answered;                      /* guarded by room->lock */
 };
 
@@ -40,7 +41,7 @@ static enum err decide(struct work *w, struct domain *d, struct err_text *why)
     struct outbox_parcel next = {0};
     if (turn->report != NULL)
         TRY(outbox_report(d, turn->report, why));
-    enum err e = outbox_lease(d, &next, why);
+    enum err e = turn->wants_mail ? outbox_lease(d, &next, why) : ERR_OK;
     turn->room->parcel = next;
     outbox_parcel_wipe(&next);
     return e;
@@ -56,11 +57,13 @@ static void answer(struct loop_task *task)
     pthread_mutex_unlock(&room->lock);
 }
 
-static enum err ask(struct mailroom *room, const struct outbox_report *report, struct err_text *why)
+static enum err ask(struct mailroom *room, const struct outbox_report *report, bool wants_mail,
+                    struct err_text *why)
 {
     struct turn turn = {.work = {.task.run = answer, .home = room->home, .decide = decide},
                         .room = room,
-                        .report = report};
+                        .report = report,
+                        .wants_mail = wants_mail};
     struct queue_list one = QUEUE_LIST_INIT(one);
     queue_list_append(&one, &turn.work.task.item);
     executor_submit(room->executor, &one);
@@ -115,11 +118,13 @@ static enum err next(void *ctx, const struct mail_report *last, struct mail_mess
     }
     struct outbox_parcel before = room->parcel;
     report.parcel = &before;
-    enum err e = ask(room, last != NULL ? &report : NULL, why);
+    enum err e = ask(room, last != NULL ? &report : NULL, out != NULL, why);
     if (e != ERR_OK)
         room->parcel = before; /* to be reported again */
     outbox_parcel_wipe(&before);
     TRY(e);
+    if (out == NULL)
+        return ERR_OK;
     if (room->parcel.leased.mail.id == 0)
         return ERR_NOT_FOUND;
     *out = message_of(&room->parcel);
