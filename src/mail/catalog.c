@@ -120,6 +120,8 @@ static enum err take_text(struct catalog_entry *entry, const struct kind *kind, 
 static enum err take_file(struct mail_templates *t, const char *name, const char *place,
                           struct str file, struct err_text *why)
 {
+    if (str_has_prefix(file, STR("\xef\xbb\xbf"))) /* some editors' mark of UTF-8 */
+        file = (struct str){file.p + 3, file.len - 3};
     if (strcmp(name, "frame.html") == 0)
         return take_frame(t, place, file, why);
     for (size_t k = MAIL_RESET; k < N_KINDS; k++) {

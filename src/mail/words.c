@@ -24,7 +24,7 @@ static const struct words {
                      {"January", "February", "March", "April", "May", "June", "July", "August",
                       "September", "October", "November", "December"},
                      "",
-                     ", ",
+                     " at ",
                      ":",
                      " UTC",
                      {{"minute", "minutes"}, {"hour", "hours"}, {"day", "days"}},

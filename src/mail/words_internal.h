@@ -20,10 +20,10 @@ enum language words_language(struct str locale);
 /* Times from 1970 to the end of 9999, which is what the functions below take. */
 bool words_can_tell(int64_t unix_ms);
 
-/* "25 November 2026, 14:05 UTC" */
+/* "25 November 2026 at 14:05 UTC" */
 void words_time(struct buf *out, enum language l, int64_t unix_ms);
 
-/* The end of what began then: "25 November 2026, 15:05 UTC (1 hour after you asked for it)";
+/* The end of what began then: "25 November 2026 at 15:05 UTC (1 hour after you asked for it)";
  * whole minutes, hours or days, rounded down. */
 void words_expiry(struct buf *out, enum language l, int64_t begin_ms, int64_t end_ms);
 
