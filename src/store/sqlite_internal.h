@@ -32,7 +32,6 @@ struct sqlite_store {
     bool savepoint;
     int64_t first_seq; /* the log's, when the job began */
 
-    int64_t mail_turn; /* the tenant whose mail was leased last */
     int64_t audit_seq; /* of the newest record, with this batch's */
 };
 

@@ -88,35 +88,28 @@ static enum err next_tenant(struct sqlite_store *s, int64_t after, int64_t *out,
     return get_number(s, SQL_OUTBOX_TENANT, out, why);
 }
 
-/* The due mail of the tenant whose turn it is: of those behind the last one first, then round
- * from the beginning. 0: none is due. */
+/* A due mail of the next tenant behind the last one that has any, round from the beginning.
+ * *id is 0: none is due. */
 static enum err choose_mail(struct sqlite_store *s, int64_t now_ms, int64_t *id,
                             struct err_text *why)
 {
-    int64_t tenant = s->mail_turn;
-    bool round = false;
+    int64_t tenant, due;
+    *id = 0;
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_OUTBOX_DUE), 1, now_ms);
-    TRY(get_number(s, SQL_OUTBOX_DUE, id, why));
-    while (*id != 0) {
+    TRY(get_number(s, SQL_OUTBOX_DUE, &due, why));
+    TRY(get_number(s, SQL_MAIL_TURN_GET, &tenant, why));
+    for (int rounds = 0; due != 0 && *id == 0 && rounds < 2;) {
         TRY(next_tenant(s, tenant, &tenant, why));
-        if (tenant == 0 && round)
-            *id = 0; /* cannot be: one is due */
         if (tenant == 0) {
-            round = true;
+            rounds++;
             continue;
         }
         sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_TURN);
         sqlite3_bind_int64(stmt, 1, tenant);
         sqlite3_bind_int64(stmt, 2, now_ms);
-        int64_t found;
-        TRY(get_number(s, SQL_OUTBOX_TURN, &found, why));
-        if (found == 0)
-            continue;
-        *id = found;
-        s->mail_turn = tenant;
-        return ERR_OK;
+        TRY(get_number(s, SQL_OUTBOX_TURN, id, why));
     }
-    return ERR_OK;
+    return *id != 0 ? run_with(s, SQL_MAIL_TURN_SET, tenant, why) : ERR_OK;
 }
 
 static enum err read_mail(struct sqlite_store *s, int64_t id, struct leased_mail *out,

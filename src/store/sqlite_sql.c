@@ -170,7 +170,14 @@ static const char version_2[] =
     ") STRICT;"
     "CREATE INDEX outbox_turn ON outbox (tenant, next_ms);"
     "CREATE INDEX outbox_next ON outbox (next_ms);"
-    "CREATE INDEX outbox_reset ON outbox (reset);";
+    "CREATE INDEX outbox_reset ON outbox (reset);"
+
+    /* One row: the tenant whose mail was leased last. */
+    "CREATE TABLE mail_turn ("
+    "  id INTEGER PRIMARY KEY CHECK (id = 1),"
+    "  tenant INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO mail_turn VALUES (1, 0);";
 
 const char *const sqlite_sql_migrations[] = {version_1, version_2};
 const int sqlite_sql_version = sizeof sqlite_sql_migrations / sizeof sqlite_sql_migrations[0];
@@ -284,6 +291,8 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
         "expire_ms, reset, key_id, token) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     [SQL_OUTBOX_DUE] = "SELECT 1 FROM outbox WHERE next_ms <= ?1 LIMIT 1",
+    [SQL_MAIL_TURN_GET] = "SELECT tenant FROM mail_turn",
+    [SQL_MAIL_TURN_SET] = "UPDATE mail_turn SET tenant = ?1",
     [SQL_OUTBOX_TENANT] = "SELECT min(tenant) FROM outbox WHERE tenant > ?1",
     [SQL_OUTBOX_TURN] = "SELECT id FROM outbox WHERE tenant = ?1 AND next_ms <= ?2 "
                         "ORDER BY next_ms, id LIMIT 1",

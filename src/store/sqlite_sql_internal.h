@@ -73,6 +73,8 @@ enum sql {
 
     SQL_OUTBOX_ADD,
     SQL_OUTBOX_DUE,
+    SQL_MAIL_TURN_GET,
+    SQL_MAIL_TURN_SET,
     SQL_OUTBOX_TENANT, /* the next one with mails that wait */
     SQL_OUTBOX_TURN,
     SQL_OUTBOX_LEASE,
