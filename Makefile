@@ -141,6 +141,16 @@ tsan:
 	$(Q)tests/run --sanitized build/thread
 crash: all $(PROGRAM_BIN) $(PY_STAMP)
 	$(Q)tests/run --crash $(BUILD)
+# A minute of random HTTP/2 on a connection; FUZZ_SECONDS=3600 for longer.
+FUZZ_SECONDS ?= 60
+fuzz: $(BUILD)/fuzz/grpc_connection
+	$(Q)mkdir -p $(BUILD)/fuzz/corpus && /usr/bin/python3 tests/fuzz/grpc_seeds.py $(BUILD)/fuzz/corpus
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 $(BUILD)/fuzz/corpus
+$(BUILD)/fuzz/grpc_connection: tests/fuzz/grpc_connection_fuzz.c $(wildcard src/base/*.c src/grpc/*.c)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang -std=gnu17 -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o $@ $< \
+	    $(addprefix src/base/,arena.c buf.c clock.c err.c loop.c mem.c queue.c str.c) \
+	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lz -lpthread
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)
@@ -171,4 +181,4 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
-.PHONY: all test-programs check asan tsan crash bench lint format deps deps-test demo install clean
+.PHONY: all test-programs check asan tsan crash fuzz bench lint format deps deps-test demo install clean

@@ -25,6 +25,7 @@ struct settings {
     int64_t metadata_bytes;
     int64_t streams;
     int64_t connections;
+    int64_t stall_seconds;
     int64_t lockout_free_tries;
     int64_t lockout_first_wait;   /* seconds */
     int64_t lockout_longest_wait; /* seconds */

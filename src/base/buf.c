@@ -22,7 +22,7 @@ void buf_clear(struct buf *b)
 
 uint8_t *buf_reserve(struct buf *b, size_t n)
 {
-    if (n > b->cap - b->len) {
+    if (b->data == NULL || n > b->cap - b->len) {
         size_t need;
         if (__builtin_add_overflow(b->len, n, &need) || need > SIZE_MAX / 2)
             abort();

@@ -227,6 +227,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     server.limits.metadata_bytes = (size_t)d->set->metadata_bytes;
     server.limits.streams = (uint32_t)d->set->streams;
     server.limits.connections = (uint32_t)d->set->connections;
+    server.limits.stall_s = (uint32_t)d->set->stall_seconds;
     server.methods = rpc_methods(d->rpc, &server.n_methods);
     d->server = grpc_server_new(&server);
     rpc_attach(d->rpc, d->server);

@@ -47,6 +47,7 @@ static const struct config_key keys[] = {
     NUMBER(metadata_bytes, "8192", 1024, 65536),
     NUMBER(streams, "100", 1, 10000),
     NUMBER(connections, "10000", 1, 1000000),
+    NUMBER(stall_seconds, "30", 0, 3600),
     NUMBER(lockout_free_tries, "5", 1, 20),
     NUMBER(lockout_first_wait, "30", 1, 3600),
     NUMBER(lockout_longest_wait, "3600", 1, 86400),

@@ -17,7 +17,7 @@ import rawh2
 from rawh2 import ENHANCE_YOUR_CALM, frame, message
 from servers import BUILD, SANITIZED
 
-STALL_SECONDS = 1
+STALL_SECONDS = 2
 SERVER = ["tests/rpc/probe_server", "--stall", STALL_SECONDS]
 ANSWER = "/rpctest.v1.Probe/Answer"
 

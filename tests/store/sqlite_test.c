@@ -69,9 +69,26 @@ static struct store *reopen_hasty(void *place, struct store *s)
 static const struct store_kind hasty = {
     .name = "sqlite-folding", .make = make_hasty, .reopen = reopen_hasty, .destroy = destroy};
 
+static void as_the_model(void **state)
+{
+    (void)state;
+    store_model_run(&as_it_is);
+}
+
+static void as_the_model_while_folding(void **state)
+{
+    (void)state;
+    store_model_run(&hasty);
+}
+
 int main(void)
 {
+    const struct CMUnitTest models[] = {
+        cmocka_unit_test(as_the_model),
+        cmocka_unit_test(as_the_model_while_folding),
+    };
     int failed = store_contract_run(&as_it_is);
     failed += store_contract_run(&hasty);
+    failed += cmocka_run_group_tests(models, NULL, NULL);
     return !!failed;
 }
