@@ -32,7 +32,7 @@ struct postman {
     bool unreported; /* report is of the mail that was given out last */
     struct mail_report report;
     char error[MAIL_ERROR_MAX + 1]; /* report.error */
-    bool source_failed;             /* at the last call */
+    uint32_t source_failures;       /* in a row */
     uint32_t failures;              /* of the server, in a row */
     int64_t last_mail_ms;
 };
@@ -81,12 +81,12 @@ static void idle(struct postman *p)
 static void note_source(struct postman *p, enum err e, const struct err_text *why)
 {
     bool failed = e != ERR_OK && e != ERR_NOT_FOUND;
-    if (failed && !p->source_failed)
+    if (failed && p->source_failures == 0)
         log_event(LOG_ERROR, "mail_queue_down", log_c("error", err_name(e)),
                   log_c("detail", why->text));
-    else if (!failed && p->source_failed)
-        log_event(LOG_INFO, "mail_queue_up", log_i("unreported", p->unreported));
-    p->source_failed = failed;
+    else if (!failed && p->source_failures > 0)
+        log_event(LOG_INFO, "mail_queue_up", log_i("failures", p->source_failures));
+    p->source_failures = failed ? p->source_failures + 1 : 0;
 }
 
 /* Reports what there is to report, and asks for the next mail unless out is NULL. */
