@@ -156,7 +156,7 @@ bench: deps-test
 	$(Q)tests/bench/run $(BUILD)
 
 # ---- the tree's own rules ---------------------------------------------------------------------------
-C_FILES := $(shell git ls-files 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' 2>/dev/null)
+C_FILES := $(shell find src include tests -name '*.[ch]' | sort)
 lint:
 	$(Q)tests/lint/run
 format:

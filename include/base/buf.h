@@ -3,8 +3,8 @@
 #define BASE_BUF_H
 
 /* A growing byte buffer. Embedded: BUF_INIT or zero bytes is an empty one.
- * It owns its memory; data moves when it grows. Not for secrets: growing leaves
- * copies behind. Thread: any, one at a time. */
+ * It owns its memory; data moves when it grows, and leaves no copy behind.
+ * Thread: any, one at a time. */
 
 #include "base/err.h"
 #include "base/str.h"
@@ -22,6 +22,9 @@ struct buf {
 
 /* Frees the memory; the buffer is empty and usable again. */
 void buf_release(struct buf *b);
+
+/* buf_release for a buffer that held a secret: its memory is wiped before. */
+void buf_wipe(struct buf *b);
 
 /* Forgets the content, keeps the memory. */
 void buf_clear(struct buf *b);

@@ -27,7 +27,7 @@ struct config_schema {
     size_t n_keys;
 };
 
-/* Fills *settings: defaults, then file (NULL: none), then the environment.
+/* Fills *settings, which is zero bytes: defaults, then file (NULL: none), then the environment.
  * Strings are the struct's own (config_release). On failure nothing is kept. */
 MUST_CHECK enum err config_load(const struct config_schema *schema, const char *file,
                                 void *settings, struct err_text *why);

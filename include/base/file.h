@@ -22,8 +22,9 @@ MUST_CHECK enum err file_check_private(const char *path, struct err_text *why);
 MUST_CHECK enum err file_read_private(const char *path, uint8_t *bytes, size_t cap, size_t *len_out,
                                       struct err_text *why);
 
-/* Writes mode 0600, atomically and durably: a new file beside it, fsync, rename,
- * fsync of the folder. With create_only an existing file is ERR_EXISTS. */
+/* Writes mode 0600 (as root: for the owner of what was there, or of the folder), atomically and
+ * durably: a new file beside it, fsync, rename, fsync of the folder. With create_only an existing
+ * file is ERR_EXISTS. */
 MUST_CHECK enum err file_write_private(const char *path, const uint8_t *bytes, size_t n,
                                        bool create_only, struct err_text *why);
 

@@ -43,7 +43,7 @@ struct settings {
 };
 
 /* Reads file (NULL: none) and the environment, and fills in what follows from other keys.
- * Errors name file, line and key, or the variable. */
+ * Errors name file, line and key, or the variable; where keys do not fit together, the key. */
 MUST_CHECK enum err settings_load(const char *file, struct settings *out, struct err_text *why);
 void settings_release(struct settings *s);
 

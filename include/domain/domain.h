@@ -43,6 +43,9 @@ void domain_job_begin(struct domain *d);
 MUST_CHECK enum err domain_job_end(struct domain *d, enum err result, struct err_text *why);
 MUST_CHECK enum err domain_batch_commit(struct domain *d, struct err_text *why);
 
+/* Writes something that changes nothing: does the store take writes? */
+MUST_CHECK enum err domain_probe(struct domain *d, struct err_text *why);
+
 /* Deletes some of what has expired: one job's worth. */
 MUST_CHECK enum err domain_sweep(struct domain *d, struct err_text *why);
 

@@ -19,9 +19,6 @@ enum verify_outcome {
     VERIFY_ENROLLMENT_EXPIRED = 8,
 };
 
-/* "wrong_code", for logs and the audit. */
-const char *verify_outcome_name(enum verify_outcome o);
-
 struct verify_request {
     struct tenant_id tenant;
     struct user_id user;

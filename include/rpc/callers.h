@@ -67,7 +67,10 @@ bool caller_may_reach(const struct caller *c, struct str tenant);
 
 #define CALLER_TOKEN_MAX 128
 
-/* Adds a caller (its id is chosen here) to the file, making it when there is none, and gives
+/* Both write the file anew, safe against another process that does the same; comments in it
+ * are lost.
+ *
+ * Adds a caller (its id is chosen here) to the file, making it when there is none, and gives
  * its token, which is nowhere else. ERR_EXISTS for a name that is taken, ERR_INVALID for a
  * name, permission or tenant that breaks a rule. */
 MUST_CHECK enum err callers_add(const char *path, const struct caller *caller,

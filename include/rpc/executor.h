@@ -40,11 +40,12 @@ void executor_submit(struct executor *e, struct queue_list *works);
 /* What the worker does with a list of works; ctx is the struct executor. Thread: worker. */
 void executor_run_batch(void *ctx, struct queue_list *works);
 
-/* Did the last batch commit? Thread: any. */
+/* False from a batch that could not be committed until the store has taken a write again.
+ * Thread: any. */
 bool executor_store_works(const struct executor *e);
 
-/* Submits one round of deleting what has expired; it also finds out whether a store that failed
- * works again. Thread: any. */
+/* Submits one round of deleting what has expired, or, while the store does not work, an attempt
+ * to write something. Thread: any. */
 void executor_tick(struct executor *e);
 
 #endif

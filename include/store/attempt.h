@@ -32,7 +32,7 @@ struct answer {
 
 /* How long no code is looked at after the n-th consecutive failure: wait_ms[n], or the
  * last entry when n is larger; 0: no wait. At `limit` failures it is for good. */
-#define LOCKOUT_WAITS_MAX 32
+#define LOCKOUT_WAITS_MAX 40
 struct lockout_rule {
     uint32_t n_waits;
     int64_t wait_ms[LOCKOUT_WAITS_MAX];

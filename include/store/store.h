@@ -11,8 +11,8 @@
  * work commits each job in job_end and has an empty batch_commit.
  *
  * Failures are ERR_UNAVAILABLE (down, disk full: nothing of the batch counts), ERR_CORRUPT
- * (stored data makes no sense) and what an operation names. After any failure the job must
- * end with keep = false.
+ * (stored data makes no sense) and what an operation names. After these two the job must
+ * end with keep = false; what an operation names itself has changed nothing.
  *
  * Thread: the worker that opened it; a store belongs to one worker. */
 
@@ -103,6 +103,9 @@ struct store_ops {
      * outside of jobs. */
     MUST_CHECK enum err (*audit_append)(struct store *s, const struct audit_record *r,
                                         struct err_text *why);
+
+    /* Writes something that changes nothing: does the store take writes? */
+    MUST_CHECK enum err (*probe)(struct store *s, struct err_text *why);
 
     /* Deletes up to `limit` things that have expired by now_ms; *n_out is how many.
      * Nothing that has expired is ever used, swept or not. */

@@ -4,7 +4,7 @@
 
 /* The embedded store: one SQLite file, one connection that reads and writes, one
  * process. WAL with synchronous=FULL: a batch that was committed survives a power cut.
- * The file and the two beside it (-wal, -shm) are mode 0600.
+ * The file and the -wal beside it are mode 0600.
  * Thread: the worker that uses it (open may be called before that thread starts). */
 
 #include "base/err.h"

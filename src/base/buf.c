@@ -9,6 +9,20 @@
 
 #define BUF_FIRST_CAP 64
 
+/* No copy stays behind, neither when a buffer grows nor when it goes. */
+static void buf_wipe_memory(struct buf *b)
+{
+    if (b->data != NULL)
+        explicit_bzero(b->data, b->cap);
+    free(b->data);
+}
+
+void buf_wipe(struct buf *b)
+{
+    buf_wipe_memory(b);
+    *b = BUF_INIT;
+}
+
 void buf_release(struct buf *b)
 {
     free(b->data);
@@ -29,7 +43,11 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
         size_t cap = b->cap > 0 ? b->cap : BUF_FIRST_CAP;
         while (cap < need)
             cap *= 2;
-        b->data = mem_realloc(b->data, cap);
+        uint8_t *larger = mem_alloc(cap);
+        if (b->len > 0)
+            memcpy(larger, b->data, b->len);
+        buf_wipe_memory(b);
+        b->data = larger;
         b->cap = cap;
     }
     return b->data + b->len;

@@ -150,7 +150,7 @@ static bool parse_bool(struct str s, bool *out)
     return false;
 }
 
-/* Stores text under key; false with the complaint in text_out when it does not fit. */
+/* Stores text under key; false with a complaint when it does not fit. */
 static bool set_value(const struct config_key *key, const char *text, void *settings,
                       char *complaint, size_t size)
 {

@@ -169,6 +169,27 @@ static enum err move_into_place(const char *temporary, const char *path, bool cr
     return ERR_OK;
 }
 
+/* A file of a daemon's user that root changes stays that user's: the new one gets the owner of
+ * the one that it replaces, or else of the folder. Only root may do that. */
+static enum err give_to_owner(int fd, const char *path, struct err_text *why)
+{
+    struct stat owner;
+    if (geteuid() != 0)
+        return ERR_OK;
+    if (stat(path, &owner) != 0) {
+        char *folder = mem_strdup(path);
+        char *slash = strrchr(folder, '/');
+        if (slash != NULL)
+            slash[slash == folder] = '\0';
+        int result = stat(slash != NULL ? folder : ".", &owner);
+        free(folder);
+        if (result != 0)
+            return failed(why, path, "look at its folder");
+    }
+    return fchown(fd, owner.st_uid, owner.st_gid) == 0 ? ERR_OK
+                                                       : failed(why, path, "give it to its owner");
+}
+
 enum err file_write_private(const char *path, const uint8_t *bytes, size_t n, bool create_only,
                             struct err_text *why)
 {
@@ -185,7 +206,11 @@ enum err file_write_private(const char *path, const uint8_t *bytes, size_t n, bo
         e = failed(why, path, "make a new file beside it");
         goto out;
     }
-    e = fill(fd, path, bytes, n, why);
+    e = give_to_owner(fd, path, why);
+    if (e == ERR_OK)
+        e = fill(fd, path, bytes, n, why);
+    else
+        close(fd);
     if (e == ERR_OK)
         e = move_into_place(temporary, path, create_only, why);
     if (e != ERR_OK)

@@ -9,7 +9,8 @@
 struct queue {
     size_t limit;
     pthread_mutex_t lock;
-    pthread_cond_t filled;   /* signalled when items go from none to some, and at close */
+    pthread_cond_t
+        filled; /* signalled when there is something for a taker that waits, and at close */
     struct queue_list items; /* guarded by lock */
     size_t waiting;          /* takers asleep; guarded by lock */
     bool closed;             /* guarded by lock */

@@ -72,8 +72,10 @@ bool str_is_plain(struct str s)
     uint32_t code;
     for (size_t i = 0, n; i < s.len; i += n) {
         n = utf8_at(s, i, &code);
+        if (n == 0)
+            return false;
         bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
-        if (n == 0 || control || code == 0x2028 || code == 0x2029)
+        if (control || code == 0x2028 || code == 0x2029)
             return false;
     }
     return true;

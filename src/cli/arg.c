@@ -99,7 +99,7 @@ error_t arg_positional(int key, char *arg, struct argp_state *state, char **args
     }
     if (key == ARGP_KEY_END) {
         if (state->arg_num < min)
-            argp_error(state, "missing argument: %s", state->root_argp->args_doc);
+            argp_error(state, "an argument is missing");
         return 0;
     }
     return ARGP_ERR_UNKNOWN;

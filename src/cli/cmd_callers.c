@@ -97,7 +97,7 @@ static void print_token(const struct callers_args *a, const char *token)
     }
     puts(token);
     term_problem("that is the token of '%s'; it is shown this once", a->words[1]);
-    term_detail("twostepd knows it after a reload (SIGHUP) or a restart");
+    term_detail("twostepd knows it after a restart");
 }
 
 static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
@@ -197,7 +197,7 @@ static enum cli_exit run_remove(struct cli_options *options, int argc, char **ar
     static const struct argp argp = {
         .parser = parse,
         .args_doc = "FILE NAME",
-        .doc = "Removes a caller: its token is nobody's from the next reload on.",
+        .doc = "Removes a caller: its token is nobody's once twostepd has restarted.",
         .children = cli_children,
     };
     struct callers_args a = {.options = options, .n_words = 2};
@@ -210,8 +210,7 @@ static enum cli_exit run_remove(struct cli_options *options, int argc, char **ar
     if (options->json)
         proto_json_print(json_pack("{s:s}", "name", a.words[1]));
     else
-        term_field("removed", "%s; twostepd knows it after a reload (SIGHUP) or a restart",
-                   a.words[1]);
+        term_field("removed", "%s; twostepd knows it after a restart", a.words[1]);
     return CLI_DONE;
 }
 

@@ -40,6 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->request.account_name = arg;
         return 0;
     case 'c':
+        a->view.channel = arg;
         a->request.channel = (Twostep__V1__Channel)arg_enum(state, "channel",
                                                             &twostep__v1__channel__descriptor, arg);
         return 0;

@@ -158,6 +158,7 @@ static error_t parse_confirm(int key, char *arg, struct argp_state *state)
         a->request.account_name = arg;
         return 0;
     case 'c':
+        a->view.channel = arg;
         a->request.channel = channel_of(state, arg);
         return 0;
     case 'q':

@@ -42,8 +42,11 @@ static void show(const struct enrollment_view *v, const Twostep__V1__EnrollRespo
     }
     for (size_t i = 0; i < r->n_app_hints; i++)
         term_field("mind", "%s", r->app_hints[i]);
-    term_field("next", "twostepctl verify '%s' '%s' CODE --enrollment-id=%s --password-verified",
-               v->tenant, v->user, r->enrollment_id);
+    bool channel = v->channel != NULL;
+    term_field("next",
+               "twostepctl verify '%s' '%s' CODE --enrollment-id=%s --password-verified%s%s",
+               v->tenant, v->user, r->enrollment_id, channel ? " --channel=" : "",
+               channel ? v->channel : "");
 }
 
 /* The two responses are the same message under two names, field by field. */

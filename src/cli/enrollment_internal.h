@@ -14,6 +14,7 @@
 struct enrollment_view {
     const struct cli_options *options;
     const char *tenant, *user;
+    const char *channel; /* as it was given; NULL: it was not */
     const char *qr_file; /* NULL: the QR code goes to the terminal */
 };
 

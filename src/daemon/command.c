@@ -7,8 +7,7 @@
 
 #include <argp.h>
 #include <stdio.h>
-
-#define EXIT_BAD_CONFIG 78
+#include <sysexits.h>
 
 enum { OPTION_CHECK = 256, OPTION_PRINT };
 
@@ -72,8 +71,8 @@ int command_main(int argc, char **argv, struct clock *clock)
     struct err_text why;
     if (settings_load(command.config_file, &settings, &why) != ERR_OK) {
         log_event(LOG_ERROR, "start_failed", log_c("part", "settings"), log_c("detail", why.text),
-                  log_i("exit", EXIT_BAD_CONFIG));
-        return EXIT_BAD_CONFIG;
+                  log_i("exit", EX_CONFIG));
+        return EX_CONFIG;
     }
     enum log_level level;
     if (log_level_parse(str_from(settings.log_level), &level))

@@ -28,10 +28,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <time.h>
-
-/* Exit statuses of sysexits.h, as the contract names them. */
-enum { EXIT_SERVED = 0, EXIT_STORE = 69, EXIT_FAILED = 70, EXIT_CONFIG = 78 };
+#include <unistd.h>
 
 /* A commit of the store carries at most this many calls. */
 #define BATCH_MAX    512
@@ -57,8 +56,7 @@ struct daemon {
     bool listening;
 };
 
-/* ---- the parts, each with its start and its stop ------------------------------------------------
- */
+/* ---- the parts, each with its start and its stop ---- */
 
 static int start_process(struct daemon *d, struct err_text *why)
 {
@@ -72,17 +70,21 @@ static int start_process(struct daemon *d, struct err_text *why)
     signal(SIGPIPE, SIG_IGN);
     if (secret_init(why) != ERR_OK || secret_protect_process(why) != ERR_OK ||
         totp_init(why) != ERR_OK)
-        return EXIT_FAILED;
-    return EXIT_SERVED;
+        return EX_SOFTWARE;
+    return EX_OK;
 }
 
 static int start_keyring(struct daemon *d, struct err_text *why)
 {
     enum err e = keyring_load(&d->keyring, d->set->keyring_file, why);
-    if (e == ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND && access(settings_sqlite_path(d->set), F_OK) == 0)
+        err_set(why, e, NULL,
+                "%.120s: no keyring, but a database: bring the keyring back from its backup",
+                d->set->keyring_file);
+    else if (e == ERR_NOT_FOUND)
         err_set(why, e, NULL, "%.120s: no keyring; make one with: twostepctl keyring init FILE",
                 d->set->keyring_file);
-    return e == ERR_OK ? EXIT_SERVED : EXIT_CONFIG;
+    return e == ERR_OK ? EX_OK : EX_CONFIG;
 }
 
 static void stop_keyring(struct daemon *d)
@@ -96,25 +98,25 @@ static int start_callers(struct daemon *d, struct err_text *why)
     if (!grpc_address_is_valid(d->set->listen)) {
         err_set(why, ERR_INVALID, NULL,
                 "listen: \"%.60s\" is none of host:port, [v6]:port and unix:PATH", d->set->listen);
-        return EXIT_CONFIG;
+        return EX_CONFIG;
     }
     if (d->set->callers_file[0] != '\0') {
         if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
-            return EXIT_CONFIG;
+            return EX_CONFIG;
     } else if (!local) {
         err_set(why, ERR_DENIED, NULL,
                 "listen: %.60s is more than this machine, and there is no callers_file",
                 d->set->listen);
-        return EXIT_CONFIG;
+        return EX_CONFIG;
     } else {
         d->callers = callers_local();
     }
     if (local || d->set->allow_plaintext)
-        return EXIT_SERVED;
+        return EX_OK;
     err_set(why, ERR_DENIED, NULL,
             "listen: %.60s is more than this machine, and without TLS that needs allow_plaintext",
             d->set->listen);
-    return EXIT_CONFIG;
+    return EX_CONFIG;
 }
 
 static void stop_callers(struct daemon *d)
@@ -138,12 +140,12 @@ static int start_store(struct daemon *d, struct err_text *why)
 {
     if (mkdir(d->set->state_dir, S_IRWXU) != 0 && errno != EEXIST) {
         err_set(why, ERR_DENIED, NULL, "state_dir: %.100s: %s", d->set->state_dir, strerror(errno));
-        return EXIT_CONFIG;
+        return EX_CONFIG;
     }
     enum err e = store_sqlite_open(&d->store, settings_sqlite_path(d->set), why);
     if (e == ERR_OK)
-        return EXIT_SERVED;
-    return e == ERR_DENIED || e == ERR_CONFLICT ? EXIT_CONFIG : EXIT_STORE;
+        return EX_OK;
+    return e == ERR_DENIED || e == ERR_CONFLICT ? EX_CONFIG : EX_UNAVAILABLE;
 }
 
 static void stop_store(struct daemon *d)
@@ -172,8 +174,8 @@ static int start_domain(struct daemon *d, struct err_text *why)
                          .per_tenant = (uint32_t)d->set->reset_limit_tenant}};
     enum err e = domain_new(&d->domain, &opt, why);
     if (e == ERR_OK)
-        return EXIT_SERVED;
-    return e == ERR_DENIED ? EXIT_CONFIG : EXIT_STORE;
+        return EX_OK;
+    return e == ERR_DENIED ? EX_CONFIG : EX_UNAVAILABLE;
 }
 
 static void stop_domain(struct daemon *d)
@@ -187,14 +189,14 @@ static int start_loops(struct daemon *d, struct err_text *why)
     for (; d->n_loops < (size_t)d->set->threads; d->n_loops++) {
         struct loop *loop;
         if (loop_new(&loop, why) != ERR_OK)
-            return EXIT_FAILED;
+            return EX_SOFTWARE;
         d->loops[d->n_loops] = loop;
         if (loop_start(loop, why) != ERR_OK) {
             loop_free(loop);
-            return EXIT_FAILED;
+            return EX_SOFTWARE;
         }
     }
-    return EXIT_SERVED;
+    return EX_OK;
 }
 
 static void stop_loops(struct daemon *d)
@@ -231,7 +233,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     server.methods = rpc_methods(d->rpc, &server.n_methods);
     d->server = grpc_server_new(&server);
     rpc_attach(d->rpc, d->server);
-    return EXIT_SERVED;
+    return EX_OK;
 }
 
 /* The worker has ended, and what it gave back to the loops is done before the server's own
@@ -251,7 +253,7 @@ static int start_worker(struct daemon *d, struct err_text *why)
                                  .batch_max = BATCH_MAX,
                                  .run = executor_run_batch,
                                  .ctx = d->executor};
-    return worker_start(&d->worker, &opt, why) == ERR_OK ? EXIT_SERVED : EXIT_FAILED;
+    return worker_start(&d->worker, &opt, why) == ERR_OK ? EX_OK : EX_SOFTWARE;
 }
 
 static void stop_worker(struct daemon *d)
@@ -282,7 +284,7 @@ static int start_listening(struct daemon *d, struct err_text *why)
     enum err e = grpc_server_listen(d->server, d->set->listen, bound, &cause);
     if (e != ERR_OK) {
         err_set(why, e, NULL, "listen: %s", cause.text);
-        return EXIT_CONFIG;
+        return EX_CONFIG;
     }
     d->listening = true;
     if (d->set->callers_file[0] == '\0')
@@ -290,7 +292,7 @@ static int start_listening(struct daemon *d, struct err_text *why)
                   log_c("detail", "every local program may call every method"));
     log_event(LOG_INFO, "listening", log_c("address", bound), log_c("version", TWOSTEP_VERSION),
               log_i("loops", (int64_t)d->n_loops), log_c("store", d->store->ops->name));
-    return EXIT_SERVED;
+    return EX_OK;
 }
 
 /* Accepted calls are answered, new ones go elsewhere. */
@@ -327,12 +329,12 @@ static const struct part {
 
 static int start_parts(struct daemon *d, size_t n, size_t *started)
 {
-    int status = EXIT_SERVED;
-    for (*started = 0; *started < n && status == EXIT_SERVED; ++*started) {
+    int status = EX_OK;
+    for (*started = 0; *started < n && status == EX_OK; ++*started) {
         struct err_text why = {0};
         const struct part *part = &parts[*started];
         status = part->start(d, &why);
-        if (status != EXIT_SERVED)
+        if (status != EX_OK)
             log_event(LOG_ERROR, "start_failed", log_c("part", part->name),
                       log_c("detail", why.text), log_i("exit", status));
     }
@@ -346,8 +348,7 @@ static void stop_parts(struct daemon *d, size_t started)
             parts[started].stop(d);
 }
 
-/* ---- the main thread waits for signals ----------------------------------------------------------
- */
+/* ---- the main thread waits for signals ---- */
 
 static sigset_t watched_signals(void)
 {
@@ -384,7 +385,7 @@ int daemon_run(const struct settings *settings, struct clock *clock)
     sigset_t set = watched_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     int status = start_parts(&d, N_PARTS, &started);
-    if (status == EXIT_SERVED)
+    if (status == EX_OK)
         wait_for_stop(&d, &set);
     stop_parts(&d, started);
     return status;

@@ -96,6 +96,11 @@ enum err domain_batch_commit(struct domain *d, struct err_text *why)
     return e;
 }
 
+enum err domain_probe(struct domain *d, struct err_text *why)
+{
+    return d->opt.store->ops->probe(d->opt.store, why);
+}
+
 enum err domain_sweep(struct domain *d, struct err_text *why)
 {
     uint32_t swept;

@@ -16,8 +16,8 @@
 #define KEYS_SLOTS 256
 
 struct slot {
-    uint32_t id;     /* 0: empty */
-    uint32_t newest; /* is this the newest one? */
+    uint32_t id; /* 0: empty */
+    bool newest; /* is this the newest one? */
     size_t tenant_len;
     char tenant[ID_MAX];
     struct secret *key;

@@ -21,7 +21,8 @@ struct attempt {
     struct err_text *why;
 };
 
-const char *verify_outcome_name(enum verify_outcome o)
+/* For the audit log. */
+static const char *outcome_name(enum verify_outcome o)
 {
     switch (o) {
     case VERIFY_REFUSED:
@@ -206,7 +207,7 @@ static void record(const struct attempt *a, const struct answer *answer, bool re
         .tenant = a->req->tenant,
         .user = a->req->user,
         .actor = &a->req->actor,
-        .outcome = verify_outcome_name((enum verify_outcome)answer->outcome),
+        .outcome = outcome_name((enum verify_outcome)answer->outcome),
         .request_id = a->req->request_id,
         .repeated = repeated,
     };

@@ -44,8 +44,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 static void pause_accepting(struct edge *edge)
 {
     struct listener *l;
-    SLIST_FOREACH(l, &edge->listeners, link)
-    event_del(&l->acceptable);
+    SLIST_FOREACH (l, &edge->listeners, link)
+        event_del(&l->acceptable);
     event_add(&edge->accept_again, &accept_pause);
 }
 
@@ -55,8 +55,8 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct edge *edge = arg;
     struct listener *l;
-    SLIST_FOREACH(l, &edge->listeners, link)
-    event_add(&l->acceptable, NULL);
+    SLIST_FOREACH (l, &edge->listeners, link)
+        event_add(&l->acceptable, NULL);
 }
 
 static void take_connection(struct edge *edge, int fd, const struct address *from)
@@ -101,8 +101,8 @@ static void on_notice_over(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct edge *edge = arg;
     struct conn *c;
-    TAILQ_FOREACH(c, &edge->conns, link)
-    conn_last_calls(c);
+    TAILQ_FOREACH (c, &edge->conns, link)
+        conn_last_calls(c);
 }
 
 struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index)
@@ -157,8 +157,8 @@ void edge_drain(struct edge *edge)
 {
     stop_listening(edge);
     struct conn *c;
-    TAILQ_FOREACH(c, &edge->conns, link)
-    conn_drain(c);
+    TAILQ_FOREACH (c, &edge->conns, link)
+        conn_drain(c);
     event_add(&edge->notice_over, &notice_time);
 }
 

@@ -127,10 +127,7 @@ static enum err check_name(struct str name, size_t max, const char *field, struc
         wrong = "has a colon, which apps read as the end of the issuer";
     if (wrong == NULL)
         return ERR_OK;
-    enum err e = err_set(why, ERR_INVALID, NULL, "%s %s", field, wrong);
-    if (why != NULL)
-        why->field = field;
-    return e;
+    return err_invalid(why, NULL, field, "%s %s", field, wrong);
 }
 
 static enum err check(const struct key_uri *u, struct err_text *why)

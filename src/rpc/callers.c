@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CALLER_ID_LEN     8
 #define CALLER_SECRET_LEN 32
@@ -56,7 +57,7 @@ const char *caller_permission_name(enum permission p)
     return "unknown";
 }
 
-/* ---- the rules ------------------------------------------------------------------------------ */
+/* ---- the rules ---- */
 
 static bool is_name(const char *name)
 {
@@ -90,7 +91,7 @@ static enum err check_caller(const struct caller *c, struct err_text *why)
     return ERR_OK;
 }
 
-/* ---- in memory ------------------------------------------------------------------------------- */
+/* ---- in memory ---- */
 
 static void own(struct entry *to, const struct caller *from)
 {
@@ -162,7 +163,7 @@ const struct caller *callers_at(const struct callers *c, size_t i)
     return &c->list[i].caller;
 }
 
-/* ---- the question ---------------------------------------------------------------------------- */
+/* ---- the question ---- */
 
 static void hash_secret(uint8_t out[DIGEST_LEN], struct str secret)
 {
@@ -208,8 +209,7 @@ bool caller_may_reach(const struct caller *c, struct str tenant)
     return false;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file ---- */
 
 enum { KEY_ID, KEY_SECRET_HASH, KEY_PERMISSIONS, KEY_TENANTS, N_KEYS };
 static const char *const keys[] = {"id", "secret_hash", "permissions[]", "tenants[]", NULL};
@@ -253,9 +253,10 @@ static enum err on_section(void *ctx, const struct config_section *s, struct err
                             .n_tenants = v[KEY_TENANTS].n};
     TRY(read_permissions(&v[KEY_PERMISSIONS], caller.name, &caller.permissions, why));
     TRY(check_caller(&caller, why));
-    if (caller.id[0] == '\0' || strchr(caller.id, '.') != NULL)
-        return err_set(why, ERR_INVALID, NULL, "caller \"%s\": id: missing, or has a dot",
-                       caller.name);
+    if (!is_name(caller.id) || strchr(caller.id, '.') != NULL)
+        return err_set(why, ERR_INVALID, NULL,
+                       "caller \"%s\": id: not 1 to %d letters, digits, '-' and '_'", caller.name,
+                       CALLER_NAME_MAX);
     TRY(check_taken(c, &caller, why));
     uint8_t hash[DIGEST_LEN];
     if (v[KEY_SECRET_HASH].n == 0 ||
@@ -342,8 +343,8 @@ static void make_token(char token[static CALLER_TOKEN_MAX], struct entry *e, str
     c->id = id;
 }
 
-enum err callers_add(const char *path, const struct caller *caller,
-                     char token_out[static CALLER_TOKEN_MAX], struct err_text *why)
+static enum err add(const char *path, const struct caller *caller,
+                    char token_out[static CALLER_TOKEN_MAX], struct err_text *why)
 {
     TRY(check_caller(caller, why));
     struct callers *c = NULL;
@@ -369,7 +370,7 @@ enum err callers_add(const char *path, const struct caller *caller,
     return e;
 }
 
-enum err callers_remove(const char *path, const char *name, struct err_text *why)
+static enum err drop(const char *path, const char *name, struct err_text *why)
 {
     struct callers *c;
     TRY(callers_load(&c, path, why));
@@ -386,5 +387,25 @@ enum err callers_remove(const char *path, const char *name, struct err_text *why
         e = write_file(c, path, why);
     }
     callers_free(c);
+    return e;
+}
+
+/* Two changes at once would each write a file without the other's. */
+enum err callers_add(const char *path, const struct caller *caller,
+                     char token_out[static CALLER_TOKEN_MAX], struct err_text *why)
+{
+    int lock = -1;
+    TRY(file_lock_folder(&lock, path, why));
+    enum err e = add(path, caller, token_out, why);
+    close(lock);
+    return e;
+}
+
+enum err callers_remove(const char *path, const char *name, struct err_text *why)
+{
+    int lock = -1;
+    TRY(file_lock_folder(&lock, path, why));
+    enum err e = drop(path, name, why);
+    close(lock);
     return e;
 }

@@ -11,6 +11,7 @@
 struct executor {
     struct executor_options opt;
     _Atomic bool store_works;
+    bool probed; /* the batch has written something to find out. Thread: worker */
 };
 
 struct executor *executor_new(const struct executor_options *opt)
@@ -58,6 +59,9 @@ static void fail_all(struct queue_list *works, enum err e, const struct err_text
 static void note_store(struct executor *e, enum err result, const struct err_text *why)
 {
     bool works = result == ERR_OK;
+    /* A batch that only read, or nothing at all, commits on a full disk, too. */
+    if (works && !atomic_load(&e->store_works) && !e->probed)
+        return;
     if (atomic_exchange(&e->store_works, works) == works)
         return;
     if (works)
@@ -87,6 +91,7 @@ void executor_run_batch(void *ctx, struct queue_list *works)
 {
     struct executor *e = ctx;
     struct err_text why = {0};
+    e->probed = false;
     enum err result = domain_batch_begin(e->opt.domain, &why);
     if (result == ERR_OK) {
         for (struct queue_item *i = works->first; i != NULL; i = i->next)
@@ -104,10 +109,19 @@ bool executor_store_works(const struct executor *e)
     return atomic_load(&e->store_works);
 }
 
-static enum err sweep(struct work *w, struct domain *d, struct err_text *why)
+struct tick {
+    struct work work; /* first */
+    struct executor *executor;
+};
+
+static enum err keep_house(struct work *w, struct domain *d, struct err_text *why)
 {
-    (void)w;
-    return domain_sweep(d, why);
+    struct executor *e = ((struct tick *)w)->executor;
+    if (atomic_load(&e->store_works))
+        return domain_sweep(d, why);
+    TRY(domain_probe(d, why));
+    e->probed = true;
+    return ERR_OK;
 }
 
 static void forget(struct loop_task *task)
@@ -117,13 +131,12 @@ static void forget(struct loop_task *task)
 
 void executor_tick(struct executor *e)
 {
-    struct work *w = mem_zalloc(1, sizeof *w);
-    w->task.run = forget;
-    w->home = e->opt.loops[0];
-    w->decide = sweep;
+    struct tick *t = mem_zalloc(1, sizeof *t);
+    t->work = (struct work){.task.run = forget, .home = e->opt.loops[0], .decide = keep_house};
+    t->executor = e;
     struct queue_list one = QUEUE_LIST_INIT(one);
-    queue_list_append(&one, &w->task.item);
+    queue_list_append(&one, &t->work.task.item);
     executor_submit(e, &one);
     if (one.count > 0) /* a full queue shows well enough whether the store works */
-        free(w);
+        free(t);
 }

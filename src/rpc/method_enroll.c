@@ -36,7 +36,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     const Twostep__V1__EnrollRequest *m = (const void *)message;
     struct enroll_request *req = job->args;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
-    req->user = check_user(v, "user_id", m->user_id);
+    job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
     enrollment_read_format(v, (int)m->qr_format, req);

@@ -17,7 +17,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     const Twostep__V1__GetLoginRequirementRequest *m = (const void *)message;
     struct login_args *args = job->args;
     job->tenant = check_tenant(v, "tenant_id", m->tenant_id);
-    args->user = check_user(v, "user_id", m->user_id);
+    job->user = args->user = check_user(v, "user_id", m->user_id);
     return check_channel(v, job, (int)m->channel, &args->channel);
 }
 

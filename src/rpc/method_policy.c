@@ -18,7 +18,7 @@
 /* 9999-12-31T23:59:59Z, the last second of a Timestamp. */
 #define TIMESTAMP_MAX 253402300799
 
-/* ---- one function a field: is it set, and its value into the policy ----------------------- */
+/* ---- one function a field: is it set, and its value into the policy ---- */
 
 struct reading {
     const Twostep__V1__Policy *from;
@@ -194,8 +194,7 @@ static const struct {
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
-/* ---- SetPolicy ---------------------------------------------------------------------------------
- */
+/* ---- SetPolicy ---- */
 
 /* Reads every field, so that every mistake is found; returns those that are set. */
 static uint32_t read_fields(const struct reading *r)
@@ -260,8 +259,7 @@ static enum err work_set(struct job *job, struct domain *d, struct err_text *why
     return policy_set(d, job->args, job->answer, why);
 }
 
-/* ---- the way out --------------------------------------------------------------------------------
- */
+/* ---- the way out ---- */
 
 /* A policy as a message, with room for what it points to. */
 struct policy_message {

@@ -25,7 +25,7 @@ static enum grpc_status decode_request(struct job *job, const ProtobufCMessage *
     struct request_args *args = job->args;
     struct reset_mail_request *req = &args->request;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
-    req->user = check_user(v, "user_id", m->user_id);
+    job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->address = check_mail(v, "mail_address", m->mail_address);
     if (m->mail_address[0] == '\0')
@@ -87,7 +87,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
     struct confirm_args *args = job->args;
     struct enroll_request *req = &args->request;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
-    req->user = check_user(v, "user_id", m->user_id);
+    job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     args->token = check_text(v, "token", m->token, RESET_TOKEN_MAX);
     if (m->token[0] == '\0')

@@ -36,7 +36,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     struct verify_args *args = job->args;
     struct verify_request *req = &args->request;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
-    req->user = check_user(v, "user_id", m->user_id);
+    job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->code = check_code(v, "code", m->code);
     req->recovery_code = check_text(v, "recovery_code", m->recovery_code, RECOVERY_CODE_MAX);

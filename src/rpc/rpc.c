@@ -44,7 +44,7 @@ struct rpc {
     _Atomic bool stopping;
 };
 
-/* ---- on the loop: a call becomes a job ------------------------------------------------------- */
+/* ---- on the loop: a call becomes a job ---- */
 
 static void log_refused(struct grpc_call *call, const struct refusal *r)
 {
@@ -123,7 +123,8 @@ void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violati
     refusal_send(call, &r);
 }
 
-/* Zeroed memory of the job; its few hundred bytes always fit before the message. */
+/* Zeroed memory of the job. Only for what is taken before the message, whose size is the
+ * client's: a few thousand bytes always fit then. */
 static void *job_memory(struct job *job, size_t n)
 {
     uint8_t *p = arena_alloc(job->arena, n);
@@ -146,6 +147,7 @@ static bool fill_job(struct job *job, struct grpc_call *call)
                                                   .text = "this caller may not reach this tenant"};
     struct violations v = {0};
     job->args = job_memory(job, job->method->args_size);
+    job->answer = job_memory(job, job->method->answer_size);
     ProtobufCMessage *message;
     enum err e =
         wire_unpack(&message, job->method->request, grpc_call_message(call), job->arena, &v);
@@ -199,20 +201,17 @@ static void hand_over(void *ctx)
     }
 }
 
-/* ---- on the worker: a job becomes a decision ----------------------------------------------------
- */
+/* ---- on the worker: a job becomes a decision ---- */
 
 static enum err decide(struct work *w, struct domain *d, struct err_text *why)
 {
     struct job *job = (struct job *)w;
     if (clock_mono_ms(job->rpc->opt.clock) >= job->deadline_ms)
         return err_set(why, ERR_TIMEOUT, NULL, "the deadline passed before the work began");
-    job->answer = job_memory(job, job->method->answer_size);
     return job->method->work(job, d, why);
 }
 
-/* ---- on the loop again: decisions become answers ----------------------------------------------
- */
+/* ---- on the loop again: decisions become answers ---- */
 
 /* What only the operator can mend is logged; what the caller can see is not. */
 static void log_failure(const struct job *job)
@@ -222,7 +221,8 @@ static void log_failure(const struct job *job)
     if (ours)
         log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
                   log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
-                  log_c("caller", job->caller->name), log_c("detail", job->work.why.text));
+                  log_s("user", job->user.s), log_c("caller", job->caller->name),
+                  log_c("detail", job->work.why.text));
 }
 
 static void answer_call(const struct job *job, struct grpc_call *call)
@@ -242,8 +242,7 @@ static void answer_call(const struct job *job, struct grpc_call *call)
     struct grpc_answer answer = {
         .status = GRPC_OK, .message = buf_str(&packed), .compress = GRPC_COMPRESS_NEVER};
     grpc_reply(call, &answer);
-    explicit_bzero(packed.data, packed.len);
-    buf_release(&packed);
+    buf_wipe(&packed);
 }
 
 static void finish_job(struct loop_task *task)
@@ -260,8 +259,7 @@ static void finish_job(struct loop_task *task)
     free_job(job);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static void bind_methods(struct rpc *r)
 {

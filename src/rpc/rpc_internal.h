@@ -40,8 +40,9 @@ struct job {
     int64_t deadline_ms;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;
-    void *args;   /* the method's own, from decode to work */
-    void *answer; /* the method's own, from work to encode */
+    struct user_id user; /* empty: the call is about the tenant */
+    void *args;          /* the method's own, from decode to work */
+    void *answer;        /* the method's own, from work to encode */
 };
 
 /* A row of the table. */
@@ -52,7 +53,7 @@ struct rpc_method {
     size_t args_size, answer_size;
     bool queues_mail; /* the mail thread is woken when it went well */
 
-    /* Copies nothing: the message lives as long as the job. Sets job->tenant and fills the
+    /* Copies nothing: the message lives as long as the job. Sets job->tenant and user and fills the
      * zeroed job->args; what is wrong goes to v. A status other than GRPC_OK refuses the call
      * when nothing is wrong with the fields. Thread: loop. */
     enum grpc_status (*decode)(struct job *job, const ProtobufCMessage *message,

@@ -262,6 +262,7 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
                          ", " HOT_ROWS_4 ", " HOT_ROWS_4,
     [SQL_FOLD_GET] = "SELECT seq FROM fold",
     [SQL_FOLD_SET] = "UPDATE fold SET seq = ?1",
+    [SQL_PROBE] = "UPDATE fold SET seq = seq",
 
     [SQL_RESET_REPEATED] = "SELECT fingerprint, " RESET_COLUMNS " FROM reset WHERE user = ?1 AND "
                            "create_ms > ?2 AND request = ?3",

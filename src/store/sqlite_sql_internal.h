@@ -58,6 +58,7 @@ enum sql {
     SQL_HOT_PUT_MANY, /* SQL_MANY rows */
     SQL_FOLD_GET,
     SQL_FOLD_SET,
+    SQL_PROBE,
 
     SQL_RESET_REPEATED,
     SQL_RESET_OF_USER,

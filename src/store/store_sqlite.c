@@ -95,6 +95,13 @@ static enum err job_end(struct store *base, bool keep_it, struct err_text *why)
     return e;
 }
 
+static enum err probe(struct store *base, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    TRY(store_sqlite_writes(s, why));
+    return sqlite_db_run(&s->db, SQL_PROBE, why);
+}
+
 static enum err sweep(struct store *base, int64_t now_ms, uint32_t limit, uint32_t *n_out,
                       struct err_text *why)
 {
@@ -136,6 +143,7 @@ static const struct store_ops sqlite_ops = {
     .remember = sqlite_verify_remember,
     .audit_head = sqlite_audit_head,
     .audit_append = sqlite_audit_append,
+    .probe = probe,
     .sweep = sweep,
 };
 

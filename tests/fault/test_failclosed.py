@@ -396,6 +396,8 @@ def test_a_full_disk_lets_nobody_in_and_is_got_over_without_a_restart(small_disk
                 except grpc.RpcError as e:
                     assert e.code() == UNAVAILABLE
                     failed = True
+        daemon.api.login(tenant, factors[0].user)  # reads, and commits
+        assert health(daemon) == health_pb2.HealthCheckResponse.NOT_SERVING
         for _ in range(3):
             for factor in factors:
                 for code in (factor.code_at(daemon.now), factor.wrong_at(daemon.now)):
@@ -404,6 +406,8 @@ def test_a_full_disk_lets_nobody_in_and_is_got_over_without_a_restart(small_disk
                             "REPLAYED_CODE", "WRONG_CODE", "LOCKED")
         assert shutil.disk_usage(small_disk).free < 8192
         os.remove(filler)
+        wait_until(lambda: health(daemon) == health_pb2.HealthCheckResponse.SERVING,
+                   "the store is found to work again")
         daemon.advance(7200)
         for factor in factors:
             if factor.user in accepted:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Goal: no answer leaves the process before what it says is on the disk: between a request's
 arrival and its answer, the write-ahead log was written and then synced. strace is the witness."""
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 def why_not():
     if shutil.which("strace") is None:
         return "strace is not installed"
+    if os.geteuid() != 0:
+        return "the daemon's /proc is root's, so only root's strace can name its files"
     r = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], stderr=subprocess.PIPE, text=True)
     return "strace cannot attach here: " + r.stderr.strip() if r.returncode != 0 else None
 

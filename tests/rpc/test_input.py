@@ -317,6 +317,20 @@ def test_a_mask_of_32000_paths_is_too_complex(untouched):
         untouched.api.raw("SetPolicy", field(2, field(1, b"") * 32000))
 
 
+def test_a_message_that_fills_a_requests_memory_is_answered(alive):
+    """Just under and just over what a request may take: the answer has to fit beside it."""
+    tenant, got = alive.tenant(), set()
+    for times in range(2000, 4600, 20):
+        policy = field(1, tenant) + field(3, 1) + field(5, b"") * times
+        try:
+            alive.api.raw("SetPolicy", field(1, policy))
+            got.add(True)
+        except grpc.RpcError as e:
+            assert e.code() == EXHAUSTED
+            got.add(False)
+    assert got == {True, False}
+
+
 def test_a_message_at_the_limit_is_read_and_one_byte_more_is_not(alive):
     tenant = alive.tenant()
     good = field(1, tenant) + field(2, "u") + field(3, 1)

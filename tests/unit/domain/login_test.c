@@ -91,6 +91,7 @@ static void the_lockout_rule(void **state)
     assert_in_range(rule.n_waits, 21, LOCKOUT_WAITS_MAX);
     assert_int_equal(rule.wait_ms[19], 0);
     assert_int_equal(rule.wait_ms[20], 1000);
+    assert_int_equal(rule.wait_ms[rule.n_waits - 1], 86400000);
 }
 
 /* What a guesser with the password can hope for: the guesses that the default rule grants on the
