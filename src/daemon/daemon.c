@@ -127,8 +127,8 @@ static void stop_callers(struct daemon *d)
 static int start_mailroom(struct daemon *d, struct err_text *why)
 {
     if (d->set->smtp_url[0] == '\0')
-        return EXIT_SERVED;
-    return mailroom_new(&d->mailroom, d->set, why) == ERR_OK ? EXIT_SERVED : EXIT_CONFIG;
+        return EX_OK;
+    return mailroom_new(&d->mailroom, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
 }
 
 static void stop_mailroom(struct daemon *d)
@@ -266,9 +266,9 @@ static void stop_worker(struct daemon *d)
 static int start_mail_thread(struct daemon *d, struct err_text *why)
 {
     if (d->mailroom == NULL)
-        return EXIT_SERVED;
+        return EX_OK;
     enum err e = mailroom_start(d->mailroom, d->executor, d->loops[0], why);
-    return e == ERR_OK ? EXIT_SERVED : EXIT_CONFIG;
+    return e == ERR_OK ? EX_OK : EX_CONFIG;
 }
 
 /* What it says last is still decided: the worker stops after it. */

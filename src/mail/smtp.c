@@ -19,6 +19,9 @@
 #define CONNECT_MAX_MS 30000
 #define QUIT_MS        1000
 
+#define CODE_LOGGED_IN 235
+#define CODE_REFUSES   400
+
 #define TEXT_TYPE "text/plain; charset=utf-8"
 #define HTML_TYPE "text/html; charset=utf-8"
 
@@ -32,7 +35,8 @@ struct smtp {
     /* Of the present try: */
     bool dialled; /* it made a connection of its own */
     int64_t deadline_ms;
-    struct smtp_reply reply;
+    int64_t refused_ms; /* when the last reply came, if it was a refusal */
+    struct smtp_replies replies;
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -132,9 +136,11 @@ static enum err check(const struct postman_options *opt, struct err_text *why)
 static size_t on_reply(char *line, size_t size, size_t n, void *ctx)
 {
     struct smtp *s = ctx;
-    smtp_reply_line(&s->reply, (struct str){line, size * n});
-    if (s->reply.code == 235)
+    int code = smtp_reply_line(&s->replies, (struct str){line, size * n});
+    if (code == CODE_LOGGED_IN)
         s->logged_in = true;
+    if (code != 0)
+        s->refused_ms = code >= CODE_REFUSES ? now_ms() : 0;
     return size * n;
 }
 
@@ -155,13 +161,15 @@ static curl_socket_t on_dial(void *ctx, curlsocktype purpose, struct curl_sockad
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
-/* About once a second. After a refusal libcurl says QUIT and waits for the answer, which its
- * time-out does not count. */
+/* About once a second. After a refusal libcurl says QUIT and waits for the answer, which it does
+ * not count as the mail's time. */
 static int on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
 {
     (void)dt, (void)dn, (void)ut, (void)un;
     const struct smtp *s = ctx;
-    return atomic_load(s->stop) || now_ms() > s->deadline_ms + QUIT_MS;
+    int64_t now = now_ms();
+    return atomic_load(s->stop) || now > s->deadline_ms + QUIT_MS ||
+           (s->refused_ms != 0 && now > s->refused_ms + QUIT_MS);
 }
 
 /* ---- one try
@@ -268,11 +276,43 @@ static struct curl_slist *make_headers(const struct buf *fields)
     return list;
 }
 
-static CURLcode try_once(struct smtp *s, const struct message *m)
+/* Ends the connection, if there is one, without a word. Cleaning up says QUIT, and nothing but
+ * the connection's end limits how long it waits for the answer. */
+static void drop(struct smtp *s)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+        shutdown(fd, SHUT_RDWR);
+    curl_easy_cleanup(s->easy);
+    s->easy = NULL;
+    s->kept = false;
+}
+
+struct outcome {
+    CURLcode rc;
+    int code; /* of the last reply before QUIT */
+};
+
+/* Whatever did not go well leaves no connection: libcurl would keep one that still owes us the
+ * reply to a mail, and take that for the reply to the next one. */
+static struct outcome perform(struct smtp *s)
+{
+    long code = 0;
+    struct outcome o = {.rc = curl_easy_perform(s->easy)};
+    if (curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &code) == CURLE_OK)
+        o.code = (int)code;
+    if (s->replies.decided)
+        o.code = s->replies.refusal;
+    s->kept = o.rc == CURLE_OK;
+    return o;
+}
+
+static struct outcome try_once(struct smtp *s, const struct message *m)
 {
     if (s->easy == NULL)
         make_easy(s);
-    s->reply = SMTP_REPLY_INIT;
+    s->replies = (struct smtp_replies){0};
+    s->refused_ms = 0;
     s->dialled = false;
     s->curl_error[0] = '\0';
     struct curl_slist *to = must(curl_slist_append(NULL, m->to));
@@ -284,15 +324,16 @@ static CURLcode try_once(struct smtp *s, const struct message *m)
     must_do(curl_easy_setopt(s->easy, CURLOPT_MAIL_RCPT, to));
     must_do(curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, headers));
     must_do(curl_easy_setopt(s->easy, CURLOPT_MIMEPOST, parts));
-    CURLcode rc = curl_easy_perform(s->easy);
-    s->kept = rc == CURLE_OK;
+    struct outcome o = perform(s);
     curl_easy_setopt(s->easy, CURLOPT_MIMEPOST, NULL);
     curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, NULL);
     curl_easy_setopt(s->easy, CURLOPT_MAIL_RCPT, NULL);
     curl_mime_free(parts);
     curl_slist_free_all(headers);
     curl_slist_free_all(to);
-    return rc;
+    if (!s->kept)
+        drop(s);
+    return o;
 }
 
 /* ---- what became of it
@@ -314,22 +355,21 @@ static bool is_about_server(int code)
     return false;
 }
 
-static enum smtp_end judge(const struct smtp *s, CURLcode rc)
+static enum smtp_end judge(const struct smtp *s, struct outcome o)
 {
-    const struct smtp_reply *r = &s->reply;
-    if (r->taken)
+    if (s->replies.taken)
         return SMTP_TAKEN;
-    if (rc == CURLE_ABORTED_BY_CALLBACK && atomic_load(s->stop))
+    if (o.rc == CURLE_ABORTED_BY_CALLBACK && atomic_load(s->stop))
         return SMTP_STOPPED;
     /* Send error is libcurl's name for what a server has against MAIL, RCPT and DATA. Without
      * the log-in that it did not offer, what it has against a mail may be that. */
-    bool about_mail = (rc == CURLE_SEND_ERROR || r->data_begun) && r->ended;
-    if (!about_mail || is_about_server(r->code) || needs_log_in(s))
+    bool about_mail = o.rc == CURLE_SEND_ERROR || s->replies.decided;
+    if (!about_mail || is_about_server(o.code) || needs_log_in(s))
         return SMTP_TROUBLE;
-    return r->code / 100 == 4 ? SMTP_LATER : r->code / 100 == 5 ? SMTP_NEVER : SMTP_TROUBLE;
+    return o.code / 100 == 4 ? SMTP_LATER : o.code / 100 == 5 ? SMTP_NEVER : SMTP_TROUBLE;
 }
 
-static const char *kind_of_trouble(const struct smtp *s, CURLcode rc)
+static const char *kind_of_trouble(const struct smtp *s, struct outcome o)
 {
     static const struct {
         CURLcode rc;
@@ -346,29 +386,31 @@ static const char *kind_of_trouble(const struct smtp *s, CURLcode rc)
         {CURLE_LOGIN_DENIED, "the log-in was refused"},
         {CURLE_REMOTE_ACCESS_DENIED, "we may not talk to it"},
     };
-    if (s->reply.code / 100 == 5 && needs_log_in(s) && rc == CURLE_SEND_ERROR)
+    if (o.rc == CURLE_SEND_ERROR && o.code >= CODE_REFUSES && needs_log_in(s))
         return "it offered no log-in that we can";
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (kinds[i].rc == rc)
+        if (kinds[i].rc == o.rc)
             return kinds[i].name;
-    return s->reply.code >= 400 ? "it refused" : "the connection was lost";
+    return o.code >= CODE_REFUSES ? "it refused" : "the connection was lost";
 }
 
-static void explain(const struct smtp *s, const struct message *m, enum smtp_end end, CURLcode rc,
-                    char error[static MAIL_ERROR_MAX + 1])
+static void explain(const struct smtp *s, const struct message *m, enum smtp_end end,
+                    struct outcome o, char error[static MAIL_ERROR_MAX + 1])
 {
-    const struct smtp_reply *r = &s->reply;
-    bool said = r->code >= 400;
+    const struct smtp_replies *r = &s->replies;
     char prefix[MAIL_ERROR_MAX + 1] = "", cleaned[MAIL_ERROR_MAX + 1];
+    size_t n = 0;
     if (end == SMTP_TROUBLE)
-        snprintf(prefix, sizeof prefix, "mail server: %s: ", kind_of_trouble(s, rc));
-    size_t n = strlen(prefix);
-    if (said)
-        n += (size_t)snprintf(prefix + n, sizeof prefix - n, "%d ", r->code);
-    const char *detail = s->curl_error[0] != '\0' ? s->curl_error : curl_easy_strerror(rc);
+        n = (size_t)snprintf(prefix, sizeof prefix, "mail server: %s: ", kind_of_trouble(s, o));
+    struct str detail = str_from(s->curl_error);
+    if (detail.len == 0)
+        detail = str_from(curl_easy_strerror(o.rc));
+    if (o.code >= CODE_REFUSES) {
+        n += (size_t)snprintf(prefix + n, sizeof prefix - n, "%d ", o.code);
+        detail = r->refusal == o.code ? (struct str){r->text, r->len} : STR("");
+    }
     struct str to = {m->to + 1, strlen(m->to) - 2}; /* without < and > */
-    smtp_reply_clean(cleaned, sizeof cleaned - n,
-                     said ? (struct str){r->text, r->len} : str_from(detail), to);
+    smtp_reply_clean(cleaned, sizeof cleaned - n, detail, to);
     snprintf(error, MAIL_ERROR_MAX + 1, "%s%s", prefix, cleaned);
 }
 
@@ -377,17 +419,17 @@ enum smtp_end smtp_send(struct smtp *s, const struct message *m,
 {
     s->deadline_ms = now_ms() + s->opt->timeout_ms;
     bool was_kept = s->kept;
-    CURLcode rc = try_once(s, m);
-    enum smtp_end end = judge(s, rc);
+    struct outcome o = try_once(s, m);
+    enum smtp_end end = judge(s, o);
     if (end == SMTP_TROUBLE && was_kept && !s->dialled && now_ms() < s->deadline_ms) {
-        rc = try_once(s, m);
-        end = judge(s, rc);
+        o = try_once(s, m);
+        end = judge(s, o);
     }
     error[0] = '\0';
     if (end == SMTP_STOPPED)
         snprintf(error, MAIL_ERROR_MAX + 1, "cut off: the service stopped");
     else if (end != SMTP_TAKEN)
-        explain(s, m, end, rc, error);
+        explain(s, m, end, o, error);
     return end;
 }
 
@@ -416,7 +458,6 @@ void smtp_hang_up(struct smtp *s)
     if (s->easy == NULL)
         return;
     if (s->kept) {
-        /* Cleaning up says QUIT, too, but nothing limits how long it then waits. */
         s->leaving = true;
         set_text(s, CURLOPT_CUSTOMREQUEST, "QUIT");
         set_long(s, CURLOPT_NOBODY, 1);
@@ -426,9 +467,7 @@ void smtp_hang_up(struct smtp *s)
         (void)curl_easy_perform(s->easy);
         s->leaving = false;
     }
-    curl_easy_cleanup(s->easy);
-    s->easy = NULL;
-    s->kept = false;
+    drop(s);
 }
 
 void smtp_free(struct smtp *s)

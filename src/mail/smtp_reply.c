@@ -5,6 +5,7 @@
 
 #define CODE_LEN     3
 #define CODE_GO_ON   354 /* to DATA */
+#define CODE_REFUSES 400 /* and all above */
 #define WORD_MAX_LEN 42  /* a link's token is longer */
 #define LOCAL_MIN    3   /* a shorter left part of an address is in half of all words */
 
@@ -22,7 +23,7 @@ static int code_of(struct str line)
     return code;
 }
 
-static void add_text(struct smtp_reply *r, struct str s)
+static void add_text(struct smtp_replies *r, struct str s)
 {
     size_t n = SMTP_REPLY_TEXT_MAX - r->len;
     n = s.len < n ? s.len : n;
@@ -30,27 +31,41 @@ static void add_text(struct smtp_reply *r, struct str s)
     r->len += n;
 }
 
-void smtp_reply_line(struct smtp_reply *r, struct str line)
+/* A reply that ended. */
+static void note_reply(struct smtp_replies *r, int code)
+{
+    bool refuses = code >= CODE_REFUSES;
+    if (refuses)
+        r->refusal = code;
+    if (r->data_begun) {
+        r->decided = true;
+        r->taken = code / 100 == 2;
+        r->refusal = refuses ? code : 0;
+    }
+    r->data_begun = r->data_begun || code == CODE_GO_ON;
+}
+
+int smtp_reply_line(struct smtp_replies *r, struct str line)
 {
     while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
         line.len--;
     int code = code_of(line);
-    if (code == 0)
-        return;
-    if (r->ended)
-        r->len = 0;
-    else
-        add_text(r, STR(" "));
-    r->code = code;
-    r->ended = line.len == CODE_LEN || line.p[CODE_LEN] != '-';
-    if (line.len > CODE_LEN + 1)
-        add_text(r, (struct str){line.p + CODE_LEN + 1, line.len - CODE_LEN - 1});
-    if (!r->ended)
-        return;
-    if (code == CODE_GO_ON)
-        r->data_begun = true;
-    else if (r->data_begun && code / 100 == 2)
-        r->taken = true;
+    if (code == 0 || r->decided)
+        return 0;
+    size_t skip = line.len > CODE_LEN ? CODE_LEN + 1 : CODE_LEN;
+    bool ends = line.len == CODE_LEN || line.p[CODE_LEN] != '-';
+    if (code >= CODE_REFUSES) {
+        if (r->within)
+            add_text(r, STR(" "));
+        else
+            r->len = 0;
+        add_text(r, (struct str){line.p + skip, line.len - skip});
+    }
+    r->within = !ends;
+    if (!ends)
+        return 0;
+    note_reply(r, code);
+    return code;
 }
 
 static char lower(char c)

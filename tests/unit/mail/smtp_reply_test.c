@@ -10,86 +10,100 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say(struct smtp_reply *r, const char *line)
+static int say(struct smtp_replies *r, const char *line)
 {
-    smtp_reply_line(r, str_from(line));
+    return smtp_reply_line(r, str_from(line));
+}
+
+static void assert_refusal(const struct smtp_replies *r, int code, const char *text)
+{
+    assert_int_equal(r->refusal, code);
+    assert_int_equal(r->len, strlen(text));
+    assert_memory_equal(r->text, text, r->len);
 }
 
 static void test_a_reply_of_one_line(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
-    say(&r, "220 mx.example ESMTP\r\n");
-    assert_int_equal(r.code, 220);
-    say(&r, "550 5.1.1 No such user\r\n");
-    assert_int_equal(r.code, 550);
-    assert_true(r.ended);
-    assert_int_equal(r.len, strlen("5.1.1 No such user"));
-    assert_memory_equal(r.text, "5.1.1 No such user", r.len);
-    say(&r, "250");
-    assert_int_equal(r.code, 250);
-    assert_int_equal(r.len, 0);
+    struct smtp_replies r = {0};
+    assert_int_equal(say(&r, "220 mx.example ESMTP\r\n"), 220);
+    assert_refusal(&r, 0, "");
+    assert_int_equal(say(&r, "550 5.1.1 No such user\r\n"), 550);
+    assert_refusal(&r, 550, "5.1.1 No such user");
+    assert_int_equal(say(&r, "221 bye"), 221);
+    assert_refusal(&r, 550, "5.1.1 No such user");
+    assert_int_equal(say(&r, "451"), 451);
+    assert_refusal(&r, 451, "");
 }
 
 static void test_a_reply_of_several_lines(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
-    say(&r, "550-5.7.1 not\n");
-    assert_false(r.ended);
-    say(&r, "550 5.7.1 today");
-    assert_true(r.ended);
-    assert_memory_equal(r.text, "5.7.1 not 5.7.1 today", 21);
-    assert_int_equal(r.len, 21);
+    struct smtp_replies r = {0};
+    assert_int_equal(say(&r, "550-5.7.1 not\n"), 0);
+    assert_int_equal(r.refusal, 0);
+    assert_int_equal(say(&r, "550 5.7.1 today"), 550);
+    assert_refusal(&r, 550, "5.7.1 not 5.7.1 today");
 }
 
 static void test_text_is_bounded(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
+    struct smtp_replies r = {0};
     for (int i = 0; i < 1000; i++)
-        say(&r, "250-something that goes on");
+        assert_int_equal(say(&r, "550-something that goes on"), 0);
+    assert_int_equal(say(&r, "550 x"), 550);
     assert_int_equal(r.len, SMTP_REPLY_TEXT_MAX);
 }
 
 static void test_what_is_no_reply_changes_nothing(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
+    struct smtp_replies r = {0};
     say(&r, "451 later");
     static const char *const noise[] = {"", "\r\n", "25", "2x0 hm", "abc def", "-1 x"};
     for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++)
-        say(&r, noise[i]);
-    assert_int_equal(r.code, 451);
-    assert_int_equal(r.len, 5);
+        assert_int_equal(say(&r, noise[i]), 0);
+    assert_refusal(&r, 451, "later");
 }
 
 static void test_a_mail_is_taken_by_the_reply_after_354(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
+    struct smtp_replies r = {0};
     say(&r, "250 ok");
     assert_false(r.taken);
     say(&r, "354-go");
     assert_false(r.data_begun);
     say(&r, "354 on");
-    assert_true(r.data_begun);
-    assert_false(r.taken);
+    assert_true(r.data_begun && !r.decided);
     say(&r, "250-wait");
-    assert_false(r.taken);
+    assert_false(r.decided);
     say(&r, "250 queued as 1");
-    assert_true(r.taken);
+    assert_true(r.decided && r.taken);
     say(&r, "421 bye");
     assert_true(r.taken);
+    assert_int_equal(r.refusal, 0);
 }
 
+/* And not by what is said after that. */
 static void test_a_mail_is_not_taken_by_a_refusal(void **state)
 {
     (void)state;
-    struct smtp_reply r = SMTP_REPLY_INIT;
+    struct smtp_replies r = {0};
+    say(&r, "502 no EHLO here");
     say(&r, "354 go on");
     say(&r, "554 no");
-    assert_false(r.taken);
+    say(&r, "221 bye");
+    say(&r, "250 ok");
+    assert_true(r.decided && !r.taken);
+    assert_refusal(&r, 554, "no");
+    r = (struct smtp_replies){0};
+    say(&r, "502 no EHLO here");
+    say(&r, "354 go on");
+    say(&r, "354 go on");
+    assert_true(r.decided && !r.taken);
+    assert_int_equal(r.refusal, 0);
 }
 
 static void assert_clean(const char *text, const char *want)
