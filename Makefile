@@ -21,7 +21,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPI
 CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(HARDEN) -pthread -MMD -MP -D_GNU_SOURCE -DTWOSTEP_VERSION='"$(VERSION)"'
 CPPFLAGS += -Iinclude -Isrc -I$(BUILD)/gen
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lcrypto -lsqlite3 -lqrencode -lpng -lz -lconfuse -ljansson
+LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lcrypto -lsqlite3 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
 
 # ---- the API: C from proto/, into $(BUILD)/gen -------------------------------------------------
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -30,12 +30,17 @@ GEN_C  := $(PROTOS:proto/%.proto=$(BUILD)/gen/%.pb-c.c) $(WKT:%=$(BUILD)/gen/%.p
 GEN_O  := $(GEN_C:.c=.o)
 GEN_STAMP := $(BUILD)/gen/.stamp
 
+# The texts of mails, as a table of strings.
+MAIL_TEXTS := $(sort $(wildcard src/mail/templates/*))
+MAIL_C := $(BUILD)/gen/mail_builtins.c
+MAIL_O := $(MAIL_C:.c=.o)
+
 # ---- the house ----------------------------------------------------------------------------------
 SRC   := $(wildcard src/*/*.c)
 MAINS := src/daemon/main.c src/cli/main.c
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 MAIN_O := $(MAINS:%.c=$(BUILD)/%.o)
-LIB_O := $(filter-out $(MAIN_O),$(OBJ)) $(GEN_O)
+LIB_O := $(filter-out $(MAIN_O),$(OBJ)) $(GEN_O) $(MAIL_O)
 LIB   := $(BUILD)/libtwostep.a
 BIN   := $(BUILD)/twostepd $(BUILD)/twostepctl
 
@@ -60,6 +65,13 @@ $(GEN_C): $(GEN_STAMP) ;
 $(GEN_O): %.o: %.c
 	@echo "  CC    $@"
 	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen -c -o $@ $<
+
+$(MAIL_C): src/mail/builtins.awk $(MAIL_TEXTS)
+	@mkdir -p $(@D)
+	$(Q)awk -f $^ >$@
+$(MAIL_O): %.o: %.c
+	@echo "  CC    $@"
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -MMD -MP -c -o $@ $<
 
 $(BUILD)/src/%.o: src/%.c $(GEN_STAMP)
 	@mkdir -p $(@D)
@@ -168,5 +180,5 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
+-include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
 .PHONY: all test-programs check asan tsan crash fuzz bench lint format deps deps-test demo install clean

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
-# buf and otplib (npm), and a gRPC client in Go (built from tests/peers/go). A part that
-# cannot be had is left out, its tests are skipped then.
+# buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), and mailpit, a mail server
+# in Go. A part that cannot be had is left out, its tests are skipped then.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers=$top/build/peers # one for all builds
 patience=300 # seconds for one part
+MAILPIT=github.com/axllent/mailpit@v1.27.11
 
 mkdir -p "$peers/node"
 log=$(mktemp)
@@ -49,5 +50,13 @@ go_peer() {
         >"$log" 2>&1 || skipped "go: go build: $(last_words)"
 }
 
+mailpit() {
+    command -v go >/dev/null || return 0 # said already
+    [ -x "$peers/mailpit" ] && return
+    GOTOOLCHAIN=local GOBIN=$peers timeout "$patience" go install "$MAILPIT" >"$log" 2>&1 ||
+        skipped "mailpit: go install: $(last_words)"
+}
+
 node_peers
 go_peer
+mailpit

@@ -9,6 +9,8 @@
  * never an error: a wrong code is an answer, a store that is down is an error.
  * Thread: any. */
 
+#include <stdint.h>
+
 #define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
@@ -32,6 +34,7 @@ enum err {
 struct err_text {
     const char *reason;
     const char *field; /* for ERR_INVALID: the field's name, a constant; else NULL */
+    int64_t retry_ms;  /* for ERR_LIMIT: when it may work, if that is known; else 0 */
     char text[200];
 };
 
@@ -43,6 +46,10 @@ enum err err_set(struct err_text *why, enum err e, const char *reason, const cha
 /* err_set with ERR_INVALID for a field of the input. */
 enum err err_invalid(struct err_text *why, const char *reason, const char *field, const char *fmt,
                      ...) PRINTF_LIKE(4, 5);
+
+/* err_set with ERR_LIMIT, and when to try again. */
+enum err err_limit(struct err_text *why, const char *reason, int64_t retry_ms, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 
 /* The name of e, for logs: "unavailable". Never NULL. */
 const char *err_name(enum err e);

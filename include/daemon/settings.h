@@ -30,6 +30,16 @@ struct settings {
     int64_t lockout_first_wait;   /* seconds */
     int64_t lockout_longest_wait; /* seconds */
     int64_t lockout_limit;
+    char *smtp_url; /* empty: no mail is sent */
+    char *smtp_user;
+    char *smtp_password_file;
+    char *smtp_ca_file;
+    bool smtp_allow_plaintext;
+    int64_t smtp_timeout_seconds;
+    char *template_dir;
+    int64_t reset_limit_user; /* resets an hour */
+    int64_t reset_limit_address;
+    int64_t reset_limit_tenant;
 };
 
 /* Reads file (NULL: none) and the environment, and fills in what follows from other keys.

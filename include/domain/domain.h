@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "store/attempt.h"
+#include "store/reset.h"
 
 struct clock;
 struct domain;
@@ -26,6 +26,8 @@ struct domain_options {
     const struct keyring *keyring; /* borrowed */
     struct clock *clock;           /* borrowed */
     struct lockout_rule lockout;
+    bool mail_is_configured; /* is there a mail server to hand mails to? */
+    struct reset_limits reset_limits;
 };
 
 /* Opens what the service itself needs in the store: its own data key, which is made when

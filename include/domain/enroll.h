@@ -17,6 +17,9 @@ struct enroll_request {
     struct str account_name; /* empty: the user's id */
     bool draw;               /* the QR code, in this format: */
     enum qr_format format;
+    struct str
+        notify_address; /* where a notice goes once the secret is confirmed; empty: nowhere */
+    struct str locale;  /* of the notice; empty: the policy's */
     struct actor actor;
 };
 

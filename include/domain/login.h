@@ -17,7 +17,8 @@ struct login_answer {
     enum login_requirement requirement;
     enum login_reason reason;
     bool may_remember_password;
-    int64_t retry_after_ms; /* 0: not locked, or for good */
+    int64_t retry_after_ms;       /* 0: not locked, or for good */
+    bool reset_by_mail_available; /* a code is asked for, and a mail could be sent */
 };
 
 /* Changes nothing. Borrows its arguments. */

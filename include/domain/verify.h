@@ -15,6 +15,7 @@ enum verify_outcome {
     VERIFY_LOCKED = 4,
     VERIFY_NOT_ENROLLED = 5,
     VERIFY_NOT_REQUIRED = 6,
+    VERIFY_SUPERSEDED_SECRET = 7, /* the code fits a secret that another takes the place of */
     VERIFY_ENROLLMENT_EXPIRED = 8,
 };
 
@@ -35,6 +36,7 @@ struct verify_answer {
     enum login_reason reason;
     int64_t retry_after_ms; /* VERIFY_LOCKED; 0: until an administrator unlocks */
     int64_t time_ms;
+    struct enrollment_id enrollment; /* VERIFY_SUPERSEDED_SECRET: of the secret that counts */
 };
 
 /* Borrows req. On ERR_OK *out is the answer and the attempt is recorded (durable when the

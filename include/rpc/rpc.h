@@ -23,6 +23,9 @@ struct rpc_options {
     struct clock *clock;
     struct loop *const *loops; /* borrowed; those of the server */
     size_t n_loops;
+    /* There is a new mail in the outbox. Called on a loop; must not block. */
+    void (*mail_queued)(void *ctx);
+    void *mail_ctx;
 };
 
 struct rpc *rpc_new(const struct rpc_options *opt);

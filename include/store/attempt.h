@@ -27,6 +27,7 @@ struct answer {
     uint8_t reason;
     int64_t retry_after_ms; /* a length, not a point in time; 0: none */
     int64_t time_ms;
+    struct enrollment_id enrollment; /* zeros: none */
 };
 
 /* How long no code is looked at after the n-th consecutive failure: wait_ms[n], or the

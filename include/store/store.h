@@ -18,8 +18,8 @@
 
 #include "base/err.h"
 #include "store/attempt.h"
-#include "store/types.h"
 
+struct outbox_ops;
 struct store;
 
 struct store_ops {
@@ -89,6 +89,13 @@ struct store_ops {
                                     const struct request_mark *r, const struct answer *a,
                                     struct charged *out, struct err_text *why);
 
+    /* The secret whose code the user may be typing by mistake, when the right one is `right`: for
+     * a pending one the user's own, for the user's own the one that it replaced.
+     * ERR_NOT_FOUND: there is none. */
+    MUST_CHECK enum err (*other_get)(struct store *s, struct tenant_id t, struct user_id u,
+                                     const struct factor *right, struct factor *out,
+                                     struct err_text *why);
+
     /* The newest record's seq and hash; seq 0 and a zero hash when there is none. */
     MUST_CHECK enum err (*audit_head)(struct store *s, int64_t *seq, uint8_t hash[AUDIT_HASH_LEN],
                                       struct err_text *why);
@@ -109,6 +116,7 @@ struct store_ops {
 /* A back end's struct begins with this. Call as s->ops->charge(s, …). */
 struct store {
     const struct store_ops *ops;
+    const struct outbox_ops *outbox; /* store/outbox.h */
 };
 
 #endif

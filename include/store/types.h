@@ -62,6 +62,7 @@ struct data_key {
 /* A user's secret with what is needed to check a code of it, sealed by the tenant's
  * data key `key_id`. generation counts the secrets a user ever had, from 1. */
 #define FACTOR_SEALED_MAX 128
+#define MAIL_ADDRESS_MAX  254
 struct factor {
     struct enrollment_id enrollment;
     uint32_t generation;
@@ -72,6 +73,10 @@ struct factor {
     int64_t create_ms;  /* when Enroll was answered */
     int64_t confirm_ms; /* when the first right code came; 0: pending */
     int64_t expire_ms;  /* pending only */
+    /* Pending only: where the notice of its first right code goes; empty: nowhere. */
+    char notify_address[MAIL_ADDRESS_MAX + 1];
+    char notify_locale[POLICY_LOCALE_MAX + 1];
+    bool replaces; /* the store's: the user had another one when this was charged */
     uint16_t sealed_len;
     uint8_t sealed[FACTOR_SEALED_MAX];
 };

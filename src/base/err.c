@@ -13,6 +13,7 @@ static void fill(struct err_text *why, const char *reason, const char *field, co
         return;
     why->reason = reason;
     why->field = field;
+    why->retry_ms = 0;
     vsnprintf(why->text, sizeof why->text, fmt, args);
 }
 
@@ -33,6 +34,17 @@ enum err err_invalid(struct err_text *why, const char *reason, const char *field
     fill(why, reason, field, fmt, args);
     va_end(args);
     return ERR_INVALID;
+}
+
+enum err err_limit(struct err_text *why, const char *reason, int64_t retry_ms, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fill(why, reason, NULL, fmt, args);
+    va_end(args);
+    if (why != NULL)
+        why->retry_ms = retry_ms;
+    return ERR_LIMIT;
 }
 
 const char *err_name(enum err e)

@@ -39,6 +39,6 @@ struct command {
 };
 
 extern const struct command cmd_callers, cmd_code, cmd_enroll, cmd_health, cmd_keyring,
-    cmd_login_requirement, cmd_policy, cmd_verify;
+    cmd_login_requirement, cmd_policy, cmd_reset, cmd_verify;
 
 #endif

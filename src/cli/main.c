@@ -17,7 +17,7 @@ static enum cli_exit run_help(struct cli_options *options, int argc, char **argv
 static const struct command cmd_help = {
     .name = "help", .summary = "Tell how a command is used", .run = run_help};
 static const struct command *const commands[] = {
-    &cmd_policy, &cmd_login_requirement, &cmd_enroll,  &cmd_verify, &cmd_health,
+    &cmd_policy, &cmd_login_requirement, &cmd_enroll,  &cmd_verify, &cmd_reset, &cmd_health,
     &cmd_code,   &cmd_keyring,           &cmd_callers, &cmd_help,   NULL,
 };
 static const struct command top = {

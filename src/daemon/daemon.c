@@ -14,6 +14,7 @@
 #include "domain/domain.h"
 #include "domain/lockout.h"
 #include "grpc/server.h"
+#include "mailroom_internal.h"
 #include "rpc/callers.h"
 #include "rpc/executor.h"
 #include "rpc/rpc.h"
@@ -34,6 +35,8 @@
 /* A commit of the store carries at most this many calls. */
 #define BATCH_MAX    512
 #define TICK_SECONDS 1
+/* The limits of resets are per hour. */
+#define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
 
 struct daemon {
     const struct settings *set;
@@ -49,6 +52,7 @@ struct daemon {
     struct rpc *rpc;
     struct grpc_server *server;
     struct worker *worker;
+    struct mailroom *mailroom; /* NULL: no mail is sent */
     bool listening;
 };
 
@@ -120,6 +124,18 @@ static void stop_callers(struct daemon *d)
     callers_free(d->callers);
 }
 
+static int start_mailroom(struct daemon *d, struct err_text *why)
+{
+    if (d->set->smtp_url[0] == '\0')
+        return EX_OK;
+    return mailroom_new(&d->mailroom, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static void stop_mailroom(struct daemon *d)
+{
+    mailroom_free(d->mailroom);
+}
+
 static int start_store(struct daemon *d, struct err_text *why)
 {
     if (mkdir(d->set->state_dir, S_IRWXU) != 0 && errno != EEXIST) {
@@ -146,10 +162,16 @@ static int start_domain(struct daemon *d, struct err_text *why)
         .longest_wait_s = (uint32_t)d->set->lockout_longest_wait,
         .limit = (uint32_t)d->set->lockout_limit,
     };
-    struct domain_options opt = {.store = d->store,
-                                 .keyring = d->keyring,
-                                 .clock = d->clock,
-                                 .lockout = lockout_rule(&lockout)};
+    struct domain_options opt = {
+        .store = d->store,
+        .keyring = d->keyring,
+        .clock = d->clock,
+        .lockout = lockout_rule(&lockout),
+        .mail_is_configured = d->mailroom != NULL,
+        .reset_limits = {.window_ms = RESET_LIMIT_WINDOW_MS,
+                         .per_user = (uint32_t)d->set->reset_limit_user,
+                         .per_address = (uint32_t)d->set->reset_limit_address,
+                         .per_tenant = (uint32_t)d->set->reset_limit_tenant}};
     enum err e = domain_new(&d->domain, &opt, why);
     if (e == ERR_OK)
         return EX_OK;
@@ -197,7 +219,9 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                               .callers = d->callers,
                               .clock = d->clock,
                               .loops = d->loops,
-                              .n_loops = d->n_loops};
+                              .n_loops = d->n_loops,
+                              .mail_queued = mailroom_wake,
+                              .mail_ctx = d->mailroom};
     d->rpc = rpc_new(&opt);
     struct grpc_server_options server = {
         .loops = d->loops, .n_loops = d->n_loops, .clock = d->clock, .limits = GRPC_LIMITS_DEFAULT};
@@ -239,6 +263,20 @@ static void stop_worker(struct daemon *d)
     worker_stop(d->worker);
 }
 
+static int start_mail_thread(struct daemon *d, struct err_text *why)
+{
+    if (d->mailroom == NULL)
+        return EX_OK;
+    enum err e = mailroom_start(d->mailroom, d->executor, d->loops[0], why);
+    return e == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+/* What it says last is still decided: the worker stops after it. */
+static void stop_mail_thread(struct daemon *d)
+{
+    mailroom_stop(d->mailroom);
+}
+
 static int start_listening(struct daemon *d, struct err_text *why)
 {
     char bound[GRPC_ADDRESS_MAX];
@@ -276,16 +314,18 @@ static const struct part {
     {"process", start_process, NULL},
     {"keyring", start_keyring, stop_keyring},
     {"callers", start_callers, stop_callers},
+    {"mail", start_mailroom, stop_mailroom},
     {"store", start_store, stop_store},
     {"domain", start_domain, stop_domain},
     {"loops", start_loops, stop_loops},
     {"rpc", start_rpc, stop_rpc},
     {"worker", start_worker, stop_worker},
+    {"mail thread", start_mail_thread, stop_mail_thread},
     {"listener", start_listening, stop_listening},
 };
 #define N_PARTS (sizeof parts / sizeof parts[0])
 /* The parts that --check-config starts: what reads files and touches nothing. */
-#define N_CHECKED_PARTS 3
+#define N_CHECKED_PARTS 4
 
 static int start_parts(struct daemon *d, size_t n, size_t *started)
 {

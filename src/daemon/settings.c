@@ -52,6 +52,16 @@ static const struct config_key keys[] = {
     NUMBER(lockout_first_wait, "30", 1, 3600),
     NUMBER(lockout_longest_wait, "3600", 1, 86400),
     NUMBER(lockout_limit, "100", 1, 100),
+    TEXT(smtp_url, NULL),
+    TEXT(smtp_user, NULL),
+    TEXT(smtp_password_file, NULL),
+    TEXT(smtp_ca_file, NULL),
+    FLAG(smtp_allow_plaintext, "no"),
+    NUMBER(smtp_timeout_seconds, "60", 1, 240),
+    TEXT(template_dir, NULL),
+    NUMBER(reset_limit_user, "5", 1, 1000),
+    NUMBER(reset_limit_address, "5", 1, 1000),
+    NUMBER(reset_limit_tenant, "1000", 1, 1000000),
 };
 
 static const struct config_schema schema = {

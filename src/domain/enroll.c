@@ -6,8 +6,8 @@
 #include "crypto/random.h"
 #include "crypto/secret.h"
 #include "crypto/totp.h"
-#include "domain/policy.h"
 #include "domain_internal.h"
+#include "enroll_internal.h"
 #include "factor_internal.h"
 #include "store/store.h"
 
@@ -26,18 +26,17 @@ void enroll_answer_release(struct enroll_answer *out)
     secret_wipe(out, sizeof *out);
 }
 
-static enum err check_allowed(struct domain *d, const struct enroll_request *req, int64_t now,
-                              const struct policy *policy, struct user_state *state,
-                              struct err_text *why)
+enum err enroll_check(struct domain *d, const struct enroll_request *req, int64_t now_ms,
+                      struct policy *policy, struct err_text *why)
 {
     enum login_reason reason;
-    if (!policy_asks(policy, req->channel, now, &reason))
+    if (!req->password_verified)
+        return err_set(why, ERR_PRECONDITION, "PASSWORD_NOT_VERIFIED",
+                       "the caller has not verified the user's password");
+    TRY(policy_load(d, req->tenant, policy, why));
+    if (!policy_asks(policy, req->channel, now_ms, &reason))
         return err_set(why, ERR_PRECONDITION, "POLICY_OFF",
                        "two-step verification is not asked of this user now");
-    TRY(d->opt.store->ops->user_get(d->opt.store, req->tenant, req->user, now, &d->opt.lockout,
-                                    state, why));
-    if (state->enrolled)
-        return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
     return ERR_OK;
 }
 
@@ -75,22 +74,45 @@ static enum err show(struct domain *d, const struct enroll_request *req,
     return ERR_OK;
 }
 
-/* The secret, made and sealed, as the user's pending factor. */
-static enum err keep(struct domain *d, const struct enroll_request *req,
-                     const struct policy *policy, uint32_t generation, int64_t now,
-                     struct enroll_answer *out, struct err_text *why)
+static void copy_text(char *to, struct str from)
 {
-    struct factor f = {.generation = generation,
-                       .algorithm = policy->algorithm,
-                       .digits = policy->digits,
-                       .period = policy->period,
-                       .create_ms = now,
-                       .expire_ms = now + (int64_t)policy->enrollment_lifetime * 1000};
-    random_bytes(f.enrollment.bytes, ENROLLMENT_ID_LEN);
-    TRY(factor_seal(d, req->tenant, req->user, &f, d->scratch, why));
-    TRY(d->opt.store->ops->pending_put(d->opt.store, req->tenant, req->user, &f, why));
-    out->enrollment = f.enrollment;
-    out->expire_ms = f.expire_ms;
+    if (from.len > 0)
+        memcpy(to, from.p, from.len);
+    to[from.len] = '\0';
+}
+
+static enum err seal_new(struct domain *d, const struct enroll_request *req,
+                         const struct policy *policy, uint32_t generation, int64_t now_ms,
+                         struct factor *f, struct err_text *why)
+{
+    *f = (struct factor){.generation = generation,
+                         .algorithm = policy->algorithm,
+                         .digits = policy->digits,
+                         .period = policy->period,
+                         .create_ms = now_ms,
+                         .expire_ms = now_ms + (int64_t)policy->enrollment_lifetime * 1000};
+    random_bytes(f->enrollment.bytes, ENROLLMENT_ID_LEN);
+    copy_text(f->notify_address, req->notify_address);
+    copy_text(f->notify_locale, req->locale.len > 0 ? req->locale : str_from(policy->locale));
+    return factor_seal(d, req->tenant, req->user, f, d->scratch, why);
+}
+
+enum err enroll_make(struct domain *d, const struct enroll_request *req,
+                     const struct policy *policy, uint32_t generation, int64_t now_ms,
+                     struct factor *f, struct enroll_answer *out, struct err_text *why)
+{
+    *out = (struct enroll_answer){0};
+    secret_random(d->scratch, totp_secret_len((enum totp_hash)policy->algorithm));
+    enum err e = show(d, req, policy, out, why);
+    if (e == ERR_OK)
+        e = seal_new(d, req, policy, generation, now_ms, f, why);
+    secret_set(d->scratch, NULL, 0);
+    if (e != ERR_OK) {
+        enroll_answer_release(out);
+        return e;
+    }
+    out->enrollment = f->enrollment;
+    out->expire_ms = f->expire_ms;
     return ERR_OK;
 }
 
@@ -98,20 +120,17 @@ enum err enroll_user(struct domain *d, const struct enroll_request *req, struct 
                      struct err_text *why)
 {
     *out = (struct enroll_answer){0};
-    if (!req->password_verified)
-        return err_set(why, ERR_PRECONDITION, "PASSWORD_NOT_VERIFIED",
-                       "the caller has not verified the user's password");
     int64_t now = clock_wall_ms(d->opt.clock);
+    struct store *store = d->opt.store;
     struct policy policy;
     struct user_state state;
-    TRY(policy_load(d, req->tenant, &policy, why));
-    TRY(check_allowed(d, req, now, &policy, &state, why));
-
-    secret_random(d->scratch, totp_secret_len((enum totp_hash)policy.algorithm));
-    enum err e = show(d, req, &policy, out, why);
-    if (e == ERR_OK)
-        e = keep(d, req, &policy, state.next_generation, now, out, why);
-    secret_set(d->scratch, NULL, 0);
+    struct factor f;
+    TRY(enroll_check(d, req, now, &policy, why));
+    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
+    if (state.enrolled)
+        return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
+    TRY(enroll_make(d, req, &policy, state.next_generation, now, &f, out, why));
+    enum err e = store->ops->pending_put(store, req->tenant, req->user, &f, why);
     if (e != ERR_OK) {
         enroll_answer_release(out);
         return e;
@@ -121,7 +140,7 @@ enum err enroll_user(struct domain *d, const struct enroll_request *req, struct 
                                 .user = req->user,
                                 .actor = &req->actor,
                                 .outcome = "pending",
-                                .number = state.next_generation};
+                                .number = f.generation};
     audit_note(d, &event, now);
     return ERR_OK;
 }

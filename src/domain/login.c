@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "domain/policy.h"
+#include "domain/reset.h"
 #include "domain_internal.h"
 #include "store/store.h"
 
@@ -22,8 +23,9 @@ enum err login_requirement(struct domain *d, struct tenant_id tenant, struct use
     }
     struct user_state state;
     TRY(d->opt.store->ops->user_get(d->opt.store, tenant, user, now, &d->opt.lockout, &state, why));
-    *out = (struct login_answer){.requirement = state.enrolled ? LOGIN_REQUIREMENT_CODE
-                                                               : LOGIN_REQUIREMENT_ENROLL,
-                                 .retry_after_ms = state.retry_after_ms};
+    *out = (struct login_answer){
+        .requirement = state.enrolled ? LOGIN_REQUIREMENT_CODE : LOGIN_REQUIREMENT_ENROLL,
+        .retry_after_ms = state.retry_after_ms,
+        .reset_by_mail_available = state.enrolled && reset_is_available(d, &policy)};
     return ERR_OK;
 }

@@ -3,14 +3,12 @@
 
 #include "audit_internal.h"
 #include "base/clock.h"
-#include "crypto/digest.h"
 #include "domain/policy.h"
 #include "domain_internal.h"
 #include "factor_internal.h"
-#include "keys_internal.h"
+#include "outbox_internal.h"
+#include "request_internal.h"
 #include "store/store.h"
-
-#include <string.h>
 
 /* One call of verify_code, while it lasts. */
 struct attempt {
@@ -41,36 +39,31 @@ static const char *outcome_name(enum verify_outcome o)
         return "not_enrolled";
     case VERIFY_NOT_REQUIRED:
         return "not_required";
+    case VERIFY_SUPERSEDED_SECRET:
+        return "superseded_secret";
     case VERIFY_ENROLLMENT_EXPIRED:
         return "enrollment_expired";
     }
     return "unknown";
 }
 
-/* Marks the request with a keyed hash of what it asks, so that the same id with another code
- * is noticed, and a copy of the database does not tell which codes were tried. */
 static enum err mark_request(struct attempt *a)
 {
     const struct verify_request *req = a->req;
     if (req->request_id == NULL)
         return ERR_OK;
-    const struct secret *key;
-    uint32_t key_id;
-    TRY(keys_get(a->d, KEYS_SERVICE, 0, &key_id, &key, a->why));
     struct str parts[] = {
-        {req->channel == CHANNEL_WEB ? "web" : "mobile", req->channel == CHANNEL_WEB ? 3 : 6},
+        STR("verify"),
+        request_channel(req->channel),
         req->code,
         req->recovery_code,
         {req->enrollment != NULL ? (const char *)req->enrollment->bytes : "",
          req->enrollment != NULL ? ENROLLMENT_ID_LEN : 0},
         req->actor.client_address,
     };
-    uint8_t digest[DIGEST_LEN];
-    digest_keyed(digest, key, parts, sizeof parts / sizeof parts[0]);
-    memcpy(a->mark.id, req->request_id, REQUEST_ID_LEN);
-    memcpy(a->mark.fingerprint, digest, REQUEST_FINGERPRINT_LEN);
     a->request = &a->mark;
-    return ERR_OK;
+    return request_mark_make(a->d, req->request_id, parts, sizeof parts / sizeof parts[0], &a->mark,
+                             a->why);
 }
 
 static struct answer answer_of(const struct attempt *a, enum verify_outcome outcome)
@@ -96,19 +89,37 @@ static enum err charge(const struct attempt *a, struct charged *out)
     return a->d->opt.store->ops->charge(a->d->opt.store, req->tenant, req->user, &c, out, a->why);
 }
 
-/* The code against the secret; the attempt is counted already. */
-static enum err compare(const struct attempt *a, const struct charged *charged, struct answer *out)
+/* A wrong code, unless it fits the secret beside: the old entry in the user's app. */
+static enum err look_beside(const struct attempt *a, const struct charged *charged,
+                            struct answer *out)
 {
     const struct verify_request *req = a->req;
     struct store *store = a->d->opt.store;
+    struct factor other;
+    int64_t step = -1;
     *out = answer_of(a, VERIFY_WRONG_CODE);
-    if (req->code.len == 0) /* a recovery code, and the user has none */
+    enum err e =
+        store->ops->other_get(store, req->tenant, req->user, &charged->factor, &other, a->why);
+    if (e == ERR_NOT_FOUND)
         return ERR_OK;
-    int64_t step;
-    TRY(factor_match(a->d, req->tenant, req->user, &charged->factor, req->code.p, a->window, a->now,
-                     &step, a->why));
+    TRY(e);
+    if (other.digits != req->code.len)
+        return ERR_OK;
+    TRY(factor_match(a->d, req->tenant, req->user, &other, req->code.p, a->window, a->now, &step,
+                     a->why));
     if (step < 0)
         return ERR_OK;
+    *out = answer_of(a, VERIFY_SUPERSEDED_SECRET);
+    out->enrollment = charged->factor.enrollment;
+    return ERR_OK;
+}
+
+/* A code that fits is accepted if its step is newer than the last one. */
+static enum err accept(const struct attempt *a, const struct charged *charged, int64_t step,
+                       struct answer *out)
+{
+    const struct verify_request *req = a->req;
+    struct store *store = a->d->opt.store;
     struct acceptance acceptance = {.enrollment = charged->factor.enrollment,
                                     .step = step,
                                     .now_ms = a->now,
@@ -117,7 +128,26 @@ static enum err compare(const struct attempt *a, const struct charged *charged, 
     bool won = false;
     TRY(store->ops->accept(store, req->tenant, req->user, &acceptance, &won, a->why));
     *out = answer_of(a, won ? VERIFY_ACCEPTED : VERIFY_REPLAYED_CODE);
-    if (won || a->request == NULL)
+    if (won && charged->factor.confirm_ms == 0)
+        return outbox_notice(a->d, req->tenant, req->user, &charged->factor, a->now, a->why);
+    return ERR_OK;
+}
+
+/* The code against the secret; the attempt is counted already, and its request is remembered
+ * as a wrong one. */
+static enum err compare(const struct attempt *a, const struct charged *charged, struct answer *out)
+{
+    const struct verify_request *req = a->req;
+    struct store *store = a->d->opt.store;
+    int64_t step;
+    *out = answer_of(a, VERIFY_WRONG_CODE);
+    if (req->code.len == 0) /* a recovery code, and the user has none */
+        return ERR_OK;
+    TRY(factor_match(a->d, req->tenant, req->user, &charged->factor, req->code.p, a->window, a->now,
+                     &step, a->why));
+    TRY(step < 0 ? look_beside(a, charged, out) : accept(a, charged, step, out));
+    bool remembered = out->outcome == VERIFY_WRONG_CODE || out->outcome == VERIFY_ACCEPTED;
+    if (a->request == NULL || remembered)
         return ERR_OK;
     return store->ops->settle(store, req->tenant, req->user, a->request, out, a->why);
 }
@@ -212,6 +242,7 @@ enum err verify_code(struct domain *d, const struct verify_request *req, struct 
     *out = (struct verify_answer){.outcome = (enum verify_outcome)answer.outcome,
                                   .reason = (enum login_reason)answer.reason,
                                   .retry_after_ms = answer.retry_after_ms,
-                                  .time_ms = answer.time_ms};
+                                  .time_ms = answer.time_ms,
+                                  .enrollment = answer.enrollment};
     return ERR_OK;
 }

@@ -142,7 +142,7 @@ void edge_listen(struct edge *edge, int fd)
     event_add(&l->acceptable, NULL);
 }
 
-static void stop_listening(struct edge *edge)
+void edge_stop_listening(struct edge *edge)
 {
     event_del(&edge->accept_again);
     for (struct listener *l; (l = SLIST_FIRST(&edge->listeners)) != NULL;) {
@@ -155,7 +155,6 @@ static void stop_listening(struct edge *edge)
 
 void edge_drain(struct edge *edge)
 {
-    stop_listening(edge);
     struct conn *c;
     TAILQ_FOREACH (c, &edge->conns, link)
         conn_drain(c);
@@ -164,7 +163,7 @@ void edge_drain(struct edge *edge)
 
 void edge_close(struct edge *edge)
 {
-    stop_listening(edge);
+    edge_stop_listening(edge);
     for (struct conn *c; (c = TAILQ_FIRST(&edge->conns)) != NULL;)
         conn_free(c);
     event_del(&edge->second);

@@ -62,7 +62,9 @@ void edge_free(struct edge *edge);
 /* Accepts on fd from now on, which is the edge's now. */
 void edge_listen(struct edge *edge, int fd);
 
-/* Stops accepting and begins the graceful end of every connection. */
+void edge_stop_listening(struct edge *edge);
+
+/* Begins the graceful end of every connection. */
 void edge_drain(struct edge *edge);
 
 /* Stops accepting and closes everything. */

@@ -86,6 +86,11 @@ enum err grpc_server_listen(struct grpc_server *s, const char *address,
     return e;
 }
 
+static void stop_listening(void *edge)
+{
+    edge_stop_listening(edge);
+}
+
 static void drain(void *edge)
 {
     edge_drain(edge);
@@ -138,6 +143,8 @@ static void unlink_unix_paths(struct grpc_server *s)
 enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
 {
     unlink_unix_paths(s);
+    /* On all loops before any says so: who is told of the end finds no door open. */
+    on_every_loop(s, stop_listening);
     on_every_loop(s, drain);
     if (wait_for_none(s, timeout_ms))
         return ERR_OK;

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "check_internal.h"
 #include "domain/enroll.h"
+#include "enrollment_internal.h"
 #include "reply_internal.h"
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"
@@ -19,7 +20,7 @@ static const struct {
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
-static void choose_format(struct violations *v, int wanted, struct enroll_request *req)
+void enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req)
 {
     if (wanted < 0 || (size_t)wanted >= N_FORMATS || !formats[wanted].known) {
         check_note(v, "qr_format", "unknown");
@@ -38,9 +39,9 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
-    choose_format(v, (int)m->qr_format, req);
-    check_mail(v, "notify_address", m->notify_address);
-    check_locale(v, "locale", m->locale);
+    enrollment_read_format(v, (int)m->qr_format, req);
+    req->notify_address = check_mail(v, "notify_address", m->notify_address);
+    req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
         .caller = str_from(job->caller->name),
         .client_address = check_ip(v, "client_address", m->client_address),
@@ -73,7 +74,7 @@ static void place_image(const struct job *job, Twostep__V1__EnrollResponse *m)
     }
 }
 
-static void encode(const struct job *job, struct buf *out)
+void enrollment_encode(const struct job *job, struct buf *out)
 {
     const struct enroll_answer *answer = job->answer;
     Twostep__V1__EnrollResponse m;
@@ -94,7 +95,7 @@ static void encode(const struct job *job, struct buf *out)
     reply_pack(out, &m.base);
 }
 
-static void release(struct job *job)
+void enrollment_release(struct job *job)
 {
     enroll_answer_release(job->answer);
 }
@@ -107,6 +108,6 @@ const struct rpc_method rpc_enroll = {
     .answer_size = sizeof(struct enroll_answer),
     .decode = decode,
     .work = work,
-    .encode = encode,
-    .release = release,
+    .encode = enrollment_encode,
+    .release = enrollment_release,
 };

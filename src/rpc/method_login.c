@@ -35,6 +35,7 @@ static void encode(const struct job *job, struct buf *out)
     m.requirement = (Twostep__V1__LoginRequirement)answer->requirement;
     m.reason = (Twostep__V1__Reason)answer->reason;
     m.may_remember_password = answer->may_remember_password;
+    m.reset_by_mail_available = answer->reset_by_mail_available;
     m.retry_after = answer->retry_after_ms > 0 ? &retry_after : NULL;
     reply_pack(out, &m.base);
 }

@@ -69,6 +69,10 @@ static void encode(const struct job *job, struct buf *out)
     m.reason = (Twostep__V1__Reason)answer->reason;
     m.retry_after = answer->retry_after_ms > 0 ? &retry_after : NULL;
     m.verify_time = &verify_time;
+    char id[2 * ENROLLMENT_ID_LEN + 1];
+    str_hex_encode(id, answer->enrollment.bytes, ENROLLMENT_ID_LEN);
+    if (answer->outcome == VERIFY_SUPERSEDED_SECRET)
+        m.enrollment_id = id;
     reply_pack(out, &m.base);
 }
 

@@ -118,6 +118,6 @@ struct refusal refusal_of(enum err e, const struct err_text *why)
         .status = rows[e].status,
         .reason = rows[e].text == NULL && why->reason != NULL ? why->reason : rows[e].reason,
         .text = rows[e].text != NULL ? rows[e].text : why->text,
-        .retry_ms = rows[e].retry_ms,
+        .retry_ms = e == ERR_LIMIT && why->retry_ms > 0 ? why->retry_ms : rows[e].retry_ms,
     };
 }

@@ -16,7 +16,8 @@
 #include <string.h>
 
 static const struct rpc_method *const methods[] = {
-    &rpc_get_login_requirement, &rpc_enroll, &rpc_verify, &rpc_set_policy, &rpc_get_policy,
+    &rpc_get_login_requirement, &rpc_enroll,    &rpc_verify,     &rpc_reset_request,
+    &rpc_reset_confirm,         &rpc_get_reset, &rpc_set_policy, &rpc_get_policy,
 };
 #define N_METHODS (sizeof methods / sizeof methods[0])
 
@@ -248,6 +249,8 @@ static void finish_job(struct loop_task *task)
 {
     struct job *job = (struct job *)task;
     log_failure(job);
+    if (job->method->queues_mail && job->work.result == ERR_OK)
+        job->rpc->opt.mail_queued(job->rpc->opt.mail_ctx);
     struct grpc_call *call = grpc_call_find(job->rpc->server, job->call);
     if (call != NULL)
         answer_call(job, call);

@@ -51,6 +51,7 @@ struct rpc_method {
     uint32_t permissions; /* any of these */
     const ProtobufCMessageDescriptor *request;
     size_t args_size, answer_size;
+    bool queues_mail; /* the mail thread is woken when it went well */
 
     /* Copies nothing: the message lives as long as the job. Sets job->tenant and user and fills the
      * zeroed job->args; what is wrong goes to v. A status other than GRPC_OK refuses the call
@@ -73,6 +74,9 @@ extern const struct rpc_method rpc_enroll;
 extern const struct rpc_method rpc_verify;
 extern const struct rpc_method rpc_set_policy;
 extern const struct rpc_method rpc_get_policy;
+extern const struct rpc_method rpc_reset_request;
+extern const struct rpc_method rpc_reset_confirm;
+extern const struct rpc_method rpc_get_reset;
 
 /* Refuses a message that wire_unpack or the rules of its fields did not take. */
 void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violations *v);

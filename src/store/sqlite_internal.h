@@ -75,6 +75,12 @@ enum err sqlite_user_get(struct store *base, struct tenant_id t, struct user_id 
                          struct err_text *why);
 enum err sqlite_user_pending_put(struct store *base, struct tenant_id t, struct user_id u,
                                  const struct factor *f, struct err_text *why);
+/* Makes f the pending secret of a user who was found, enrolled or not. */
+MUST_CHECK enum err sqlite_user_put_pending(struct sqlite_store *s, struct sqlite_user *user,
+                                            const struct factor *f, struct err_text *why);
+enum err sqlite_user_other_get(struct store *base, struct tenant_id t, struct user_id u,
+                               const struct factor *right, struct factor *out,
+                               struct err_text *why);
 /* Deletes expired pending secrets. */
 MUST_CHECK enum err sqlite_user_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit,
                                       uint32_t *n_out, struct err_text *why);
@@ -90,6 +96,12 @@ enum err sqlite_verify_settle(struct store *base, struct tenant_id t, struct use
 enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
                                 const struct request_mark *r, const struct answer *a,
                                 struct charged *out, struct err_text *why);
+
+/* sqlite_outbox.c: resets and mails */
+extern const struct outbox_ops sqlite_outbox_ops;
+/* Deletes resets that expired long ago. */
+MUST_CHECK enum err sqlite_outbox_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit,
+                                        uint32_t *n_out, struct err_text *why);
 
 /* sqlite_audit.c */
 MUST_CHECK enum err sqlite_audit_load(struct sqlite_store *s, struct err_text *why);

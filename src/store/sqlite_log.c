@@ -104,6 +104,9 @@ static enum err read_row(struct sqlite_store *s, int64_t seq, struct log_row *ou
     out->answer.reason = (uint8_t)sqlite_row_uint(&row, UINT8_MAX);
     out->answer.retry_after_ms = sqlite_row_int(&row);
     out->answer.time_ms = sqlite_row_int(&row);
+    out->answer.enrollment = (struct enrollment_id){0};
+    if (!sqlite_row_null(&row)) /* of a row that is older than the column */
+        sqlite_row_bytes(&row, out->answer.enrollment.bytes, ENROLLMENT_ID_LEN);
     sqlite_db_done(&s->db, SQL_SIGN_IN_GET);
     return sqlite_row_check(&row, "a sign-in", why);
 }
@@ -173,6 +176,7 @@ static void bind_answer(sqlite3_stmt *stmt, int i, const struct answer *a)
     sqlite3_bind_int64(stmt, i + 1, a->reason);
     sqlite3_bind_int64(stmt, i + 2, a->retry_after_ms);
     sqlite3_bind_int64(stmt, i + 3, a->time_ms);
+    sqlite_db_bind_bytes(stmt, i + 4, a->enrollment.bytes, ENROLLMENT_ID_LEN);
 }
 
 static enum err settle_in_table(struct sqlite_store *s, int64_t seq, const struct answer *answer,

@@ -43,6 +43,8 @@ enum sql {
     SQL_PENDING_PUT,
     SQL_PENDING_DELETE,
     SQL_PENDING_SWEEP,
+    SQL_SUPERSEDED_GET,
+    SQL_SUPERSEDED_PUT,
 
     SQL_SIGN_IN_ADD,
     SQL_SIGN_IN_GET,
@@ -57,6 +59,32 @@ enum sql {
     SQL_FOLD_GET,
     SQL_FOLD_SET,
     SQL_PROBE,
+
+    SQL_RESET_REPEATED,
+    SQL_RESET_OF_USER,
+    SQL_RESET_OF_ADDRESS,
+    SQL_RESET_OF_TENANT,
+    SQL_RESET_ADD,
+    SQL_RESET_GET,
+    SQL_RESET_BY_TOKEN,
+    SQL_RESET_SET, /* only while the mail waits */
+    SQL_RESET_CONFIRM,
+    SQL_RESET_REPLACE, /* those before this one */
+    SQL_RESET_SWEEP,
+
+    SQL_OUTBOX_ADD,
+    SQL_OUTBOX_DUE,
+    SQL_MAIL_TURN_GET,
+    SQL_MAIL_TURN_SET,
+    SQL_OUTBOX_TENANT, /* the next one with mails that wait */
+    SQL_OUTBOX_TURN,
+    SQL_OUTBOX_LEASE,
+    SQL_OUTBOX_GET,
+    SQL_OUTBOX_FIND,
+    SQL_OUTBOX_DEFER,
+    SQL_OUTBOX_DELETE,
+    SQL_OUTBOX_DROP,    /* the mail of a reset */
+    SQL_OUTBOX_REPLACE, /* those of the resets before this one */
 
     SQL_AUDIT_HEAD,
     SQL_AUDIT_ADD,

@@ -20,11 +20,16 @@ static void read_factor(struct sqlite_row *row, struct factor *f)
     f->sealed_len = (uint16_t)sqlite_row_blob(row, f->sealed, sizeof f->sealed);
 }
 
+/* Into factor or pending; only the latter knows of notices. */
 static enum err put_factor(struct sqlite_store *s, enum sql sql, uint32_t user,
                            const struct factor *f, struct err_text *why)
 {
     TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, sql);
+    if (sql == SQL_PENDING_PUT) {
+        sqlite3_bind_text(stmt, 12, f->notify_address, -1, SQLITE_STATIC);
+        sqlite3_bind_text(stmt, 13, f->notify_locale, -1, SQLITE_STATIC);
+    }
     sqlite3_bind_int64(stmt, 1, user);
     sqlite_db_bind_bytes(stmt, 2, f->enrollment.bytes, ENROLLMENT_ID_LEN);
     sqlite3_bind_int64(stmt, 3, f->generation);
@@ -122,6 +127,8 @@ enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_
         return ERR_OK;
     struct sqlite_row row = {.stmt = stmt};
     read_factor(&row, out);
+    sqlite_row_text(&row, out->notify_address, sizeof out->notify_address);
+    sqlite_row_text(&row, out->notify_locale, sizeof out->notify_locale);
     sqlite_db_done(&s->db, SQL_PENDING_GET);
     *found = out->expire_ms > now_ms;
     return sqlite_row_check(&row, "a pending secret", why);
@@ -136,6 +143,11 @@ static enum err delete_pending(struct sqlite_store *s, uint32_t user, struct err
 enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
                              const struct factor *f, int64_t now_ms, struct err_text *why)
 {
+    if (user->enrolled) {
+        TRY(store_sqlite_writes(s, why));
+        sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_SUPERSEDED_PUT), 1, user->id);
+        TRY(sqlite_db_run(&s->db, SQL_SUPERSEDED_PUT, why));
+    }
     user->factor = *f;
     user->factor.confirm_ms = now_ms != 0 ? now_ms : 1; /* 0 is pending */
     user->factor.expire_ms = 0;
@@ -180,15 +192,10 @@ enum err sqlite_user_get(struct store *base, struct tenant_id t, struct user_id 
     return ERR_OK;
 }
 
-enum err sqlite_user_pending_put(struct store *base, struct tenant_id t, struct user_id u,
+enum err sqlite_user_put_pending(struct sqlite_store *s, struct sqlite_user *user,
                                  const struct factor *f, struct err_text *why)
 {
-    struct sqlite_store *s = sqlite_store_of(base);
-    struct sqlite_user *user;
     uint32_t generation;
-    TRY(sqlite_user_find(s, t, u, &user, why));
-    if (user->enrolled)
-        return err_set(why, ERR_EXISTS, NULL, "the user has a secret");
     TRY(get_generation(s, user->id, &generation, why));
     if (f->generation != generation + 1)
         return err_set(why, ERR_CONFLICT, NULL, "the user's next secret is number %u",
@@ -199,6 +206,44 @@ enum err sqlite_user_pending_put(struct store *base, struct tenant_id t, struct 
     sqlite3_bind_int64(stmt, 1, user->id);
     sqlite3_bind_int64(stmt, 2, f->generation);
     return sqlite_db_run(&s->db, SQL_GENERATION_SET, why);
+}
+
+enum err sqlite_user_pending_put(struct store *base, struct tenant_id t, struct user_id u,
+                                 const struct factor *f, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    if (user->enrolled)
+        return err_set(why, ERR_EXISTS, NULL, "the user has a secret");
+    return sqlite_user_put_pending(s, user, f, why);
+}
+
+enum err sqlite_user_other_get(struct store *base, struct tenant_id t, struct user_id u,
+                               const struct factor *right, struct factor *out, struct err_text *why)
+{
+    struct sqlite_store *s = sqlite_store_of(base);
+    struct sqlite_user *user;
+    bool found;
+    TRY(sqlite_user_find(s, t, u, &user, why));
+    if (right->confirm_ms == 0) {
+        if (!user->enrolled)
+            return err_set(why, ERR_NOT_FOUND, NULL, "the user has no confirmed secret");
+        *out = user->factor;
+        return ERR_OK;
+    }
+    sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SUPERSEDED_GET);
+    sqlite3_bind_int64(stmt, 1, user->id);
+    TRY(sqlite_db_row(&s->db, SQL_SUPERSEDED_GET, &found, why));
+    if (!found)
+        return err_set(why, ERR_NOT_FOUND, NULL, "the user's secret is the first one");
+    struct sqlite_row row = {.stmt = stmt};
+    struct factor f = {0};
+    read_factor(&row, &f);
+    sqlite_db_done(&s->db, SQL_SUPERSEDED_GET);
+    TRY(sqlite_row_check(&row, "a superseded secret", why));
+    *out = f;
+    return ERR_OK;
 }
 
 enum err sqlite_user_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,

@@ -44,6 +44,7 @@ static enum err pick(struct sqlite_store *s, const struct sqlite_user *user,
     }
     TRY(sqlite_user_pending(s, user->id, now_ms, out, found, why));
     *found = *found && same_enrollment(id, &out->enrollment);
+    out->replaces = user->enrolled;
     return ERR_OK;
 }
 

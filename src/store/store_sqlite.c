@@ -106,10 +106,11 @@ static enum err sweep(struct store *base, int64_t now_ms, uint32_t limit, uint32
                       struct err_text *why)
 {
     struct sqlite_store *s = sqlite_store_of(base);
-    uint32_t n_pending, n_rows;
+    uint32_t n_pending, n_resets, n_rows;
     TRY(sqlite_user_sweep(s, now_ms, limit, &n_pending, why));
-    TRY(sqlite_fold_trim(s, now_ms, limit - n_pending, &n_rows, why));
-    *n_out = n_pending + n_rows;
+    TRY(sqlite_outbox_sweep(s, now_ms, limit - n_pending, &n_resets, why));
+    TRY(sqlite_fold_trim(s, now_ms, limit - n_pending - n_resets, &n_rows, why));
+    *n_out = n_pending + n_resets + n_rows;
     return ERR_OK;
 }
 
@@ -135,6 +136,7 @@ static const struct store_ops sqlite_ops = {
     .data_key_add = sqlite_tenant_data_key_add,
     .user_get = sqlite_user_get,
     .pending_put = sqlite_user_pending_put,
+    .other_get = sqlite_user_other_get,
     .charge = sqlite_verify_charge,
     .accept = sqlite_verify_accept,
     .settle = sqlite_verify_settle,
@@ -149,6 +151,7 @@ enum err store_sqlite_open(struct store **out, const char *path, struct err_text
 {
     struct sqlite_store *s = mem_zalloc(1, sizeof *s);
     s->base.ops = &sqlite_ops;
+    s->base.outbox = &sqlite_outbox_ops;
     s->stale = true;
     sqlite_log_init(&s->log);
     enum err e = sqlite_db_open(&s->db, path, why);

@@ -465,7 +465,7 @@ def test_a_qr_code_goes_to_a_private_file(house, tenant, tmp_path, kind):
 def test_a_qr_file_that_cannot_be_written_is_told(house, tenant, tmp_path):
     result = house.ops("enroll", tenant, "ann", "--password-verified", "--qr=png",
                        "--qr-file", tmp_path / "no" / "qr", status=UNDECIDED)  # fmt: skip
-    assert "secret" in result.stdout and "the enrolment was made" in result.stderr
+    assert "secret" in result.stdout and "the secret was made" in result.stderr
 
 
 def test_enroll_as_json(house, tenant):

@@ -268,13 +268,3 @@ def test_the_window_is_exactly_as_wide_as_the_policy_says(daemon, window):
         daemon.advance(HOUR)
         got = daemon.api.outcome(tenant, "ann", factor.code_of(daemon.now // 30000 + offset))
         assert got == ("ACCEPTED" if abs(offset) <= window else "WRONG_CODE"), offset
-
-
-def test_resets_are_not_served_by_this_version(service):
-    for call in (lambda: service.api.call("ResetRequest", pb.ResetRequestRequest(tenant_id="t")),
-                 lambda: service.api.call("ResetConfirm", pb.ResetConfirmRequest(tenant_id="t")),
-                 lambda: service.api.call("GetReset", pb.GetResetRequest(tenant_id="t"))):
-        with pytest.raises(grpc.RpcError) as e:
-            call()
-        assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert not service.api.login(service.tenant(), "ann").reset_by_mail_available

@@ -38,7 +38,12 @@ static void open_all(struct house *h)
     struct domain_options opt = {.store = h->store,
                                  .keyring = h->keyring,
                                  .clock = &h->clock,
-                                 .lockout = lockout_rule(&lockout)};
+                                 .lockout = lockout_rule(&lockout),
+                                 .mail_is_configured = true,
+                                 .reset_limits = {.window_ms = 3600000,
+                                                  .per_user = HOUSE_RESETS_OF_USER,
+                                                  .per_address = HOUSE_RESETS_TO_ADDRESS,
+                                                  .per_tenant = HOUSE_RESETS_OF_TENANT}};
     must(h, domain_new(&h->domain, &opt, &h->why));
 }
 
@@ -92,6 +97,12 @@ static enum err end(struct house *h, enum err result)
     if (result == ERR_OK)
         h->why = why;
     return result != ERR_OK ? result : ended != ERR_OK ? ended : committed;
+}
+
+enum err house_decide(struct house *h, enum err (*decide)(struct house *h, void *ctx), void *ctx)
+{
+    begin(h);
+    return end(h, decide(h, ctx));
 }
 
 static struct actor tester(void)

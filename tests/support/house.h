@@ -24,6 +24,10 @@ struct house {
     struct err_text why; /* of the last call that failed */
 };
 
+#define HOUSE_RESETS_OF_USER    3
+#define HOUSE_RESETS_TO_ADDRESS 4
+#define HOUSE_RESETS_OF_TENANT  6
+
 #define HOUSE_START_MS 1700000010000 /* in the middle of a time step of 30 s */
 
 void house_init(struct house *h);
@@ -32,6 +36,9 @@ void house_release(struct house *h);
 void house_reopen(struct house *h);
 /* Both clocks. */
 void house_advance(struct house *h, int64_t ms);
+
+/* Any decision as a batch of one job that commits. */
+enum err house_decide(struct house *h, enum err (*decide)(struct house *h, void *ctx), void *ctx);
 
 enum err house_set_policy(struct house *h, const char *tenant, uint32_t fields,
                           const struct policy *values);

@@ -55,11 +55,13 @@ static size_t add(struct CMUnitTest *tests, struct turn *turns, const struct sto
 
 int store_contract_run(const struct store_kind *kind)
 {
-    size_t n = (store_contract_n_records + store_contract_n_attempts) * KIT_MODES;
+    size_t n = (store_contract_n_records + store_contract_n_attempts + store_contract_n_outbox) *
+               KIT_MODES;
     struct CMUnitTest *tests = calloc(n, sizeof *tests);
     struct turn *turns = calloc(n, sizeof *turns);
     size_t at = add(tests, turns, kind, store_contract_records, store_contract_n_records);
-    add(tests + at, turns + at, kind, store_contract_attempts, store_contract_n_attempts);
+    at += add(tests + at, turns + at, kind, store_contract_attempts, store_contract_n_attempts);
+    add(tests + at, turns + at, kind, store_contract_outbox, store_contract_n_outbox);
     int failed = _cmocka_run_group_tests(kind->name, tests, n, NULL, NULL);
     for (size_t i = 0; i < n; i++)
         free((void *)(uintptr_t)tests[i].name);

@@ -24,5 +24,7 @@ extern const struct store_contract_test store_contract_records[];
 extern const size_t store_contract_n_records;
 extern const struct store_contract_test store_contract_attempts[];
 extern const size_t store_contract_n_attempts;
+extern const struct store_contract_test store_contract_outbox[];
+extern const size_t store_contract_n_outbox;
 
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DOMAIN_OUTBOX_INTERNAL_H
+#define DOMAIN_OUTBOX_INTERNAL_H
+
+/* Mails on their way into the outbox. Thread: worker. */
+
+#include "domain/outbox.h"
+
+struct secret;
+
+/* Both are checked values of at most their fields' sizes. */
+void outbox_address(struct mail *m, struct str address, struct str locale);
+
+/* Seals the token into m for its tenant, user and reset. */
+MUST_CHECK enum err outbox_seal_token(struct domain *d, struct tenant_id t, struct user_id u,
+                                      struct mail *m, const struct secret *token,
+                                      struct err_text *why);
+
+/* Queues the notice that f was confirmed, where somebody gave an address for it. */
+MUST_CHECK enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
+                                  const struct factor *f, int64_t now_ms, struct err_text *why);
+
+#endif
