@@ -25,7 +25,7 @@ struct store;
 struct store_ops {
     const char *name;
 
-    /* Frees; what was not committed is gone. Fine on a broken store. */
+    /* Frees; what was not committed is gone. */
     void (*close)(struct store *s);
 
     MUST_CHECK enum err (*batch_begin)(struct store *s, struct err_text *why);
@@ -107,12 +107,10 @@ struct store_ops {
     /* Writes something that changes nothing: does the store take writes? */
     MUST_CHECK enum err (*probe)(struct store *s, struct err_text *why);
 
-    /* Deletes up to `limit` things that have expired by now_ms; *n_out is how many.
-     * Nothing that has expired is ever used, swept or not. */
+    /* Deletes up to `limit` things that have expired and are not used anyway; *n_out: how many. */
     MUST_CHECK enum err (*sweep)(struct store *s, int64_t now_ms, uint32_t limit, uint32_t *n_out,
                                  struct err_text *why);
 };
-
 /* A back end's struct begins with this. Call as s->ops->charge(s, …). */
 struct store {
     const struct store_ops *ops;

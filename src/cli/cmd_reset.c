@@ -19,8 +19,6 @@ enum {
     KEY_LOCALE = 0x100,
     KEY_REQUEST_ID,
     KEY_CLIENT_ADDRESS,
-    KEY_QR_FILE,
-    KEY_NOTIFY,
 };
 
 static Twostep__V1__Channel channel_of(const struct argp_state *state, const char *arg)
@@ -125,21 +123,9 @@ static enum cli_exit run_request(struct cli_options *options, int argc, char **a
 /* ---- confirm
  * --------------------------------------------------------------------------------------- */
 
-static const struct argp_option confirm_options[] = {
-    {"password-verified", 'p', 0, 0, "You have checked the user's password just now", 0},
-    {"account-name", 'a', "NAME", 0, "The name beside the issuer in the app", 0},
-    {"channel", 'c', "CHANNEL", 0, "How the user signs in: web or mobile", 0},
-    {"qr", 'q', "FORMAT", 0, "How to draw the QR code: text (default), png, svg or none", 0},
-    {"qr-file", KEY_QR_FILE, "FILE", 0, "Write the QR code to this file, mode 0600", 0},
-    {"notify-address", KEY_NOTIFY, "MAIL", 0, "Where a notice of the change is mailed", 0},
-    {"locale", KEY_LOCALE, "LANG", 0, "The language of that notice", 0},
-    {"client-address", KEY_CLIENT_ADDRESS, "IP", 0, "The user's address, for the audit log", 0},
-    {0},
-};
-
 struct confirm_args {
-    struct cli_options *options;
     struct enrollment_view view;
+    struct enrollment_fields fields;
     char *words[3]; /* tenant, user, token */
     Twostep__V1__ResetConfirmRequest request;
 };
@@ -147,49 +133,19 @@ struct confirm_args {
 static error_t parse_confirm(int key, char *arg, struct argp_state *state)
 {
     struct confirm_args *a = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = a->options;
+    if (key == ARGP_KEY_INIT) {
+        state->child_inputs[0] = a->view.options;
         return 0;
-    case 'p':
-        a->request.password_verified = 1;
-        return 0;
-    case 'a':
-        a->request.account_name = arg;
-        return 0;
-    case 'c':
-        a->view.channel = arg;
-        a->request.channel = channel_of(state, arg);
-        return 0;
-    case 'q':
-        a->request.qr_format =
-            (Twostep__V1__QrFormat)arg_enum(state, "qr", &twostep__v1__qr_format__descriptor, arg);
-        return 0;
-    case KEY_QR_FILE:
-        a->view.qr_file = arg;
-        return 0;
-    case KEY_NOTIFY:
-        a->request.notify_address = arg;
-        return 0;
-    case KEY_LOCALE:
-        a->request.locale = arg;
-        return 0;
-    case KEY_CLIENT_ADDRESS:
-        a->request.client_address = arg;
-        return 0;
-    case ARGP_KEY_SUCCESS:
-        enrollment_check(&a->view, a->request.qr_format, state);
-        return 0;
-    default:
-        return arg_positional(key, arg, state, a->words, 3, 3);
     }
+    error_t e = enrollment_option(&a->view, &a->fields, key, arg, state);
+    return e != ARGP_ERR_UNKNOWN ? e : arg_positional(key, arg, state, a->words, 3, 3);
 }
 
 static enum cli_exit confirm(const struct confirm_args *a)
 {
     struct remote_answer answer;
     enum cli_exit exit_code =
-        remote_call(&answer, a->options, &twostep__v1__two_step_service__descriptor, "ResetConfirm",
+        remote_call(&answer, a->view.options, &twostep__v1__two_step_service__descriptor, "ResetConfirm",
                     &a->request.base);
     if (exit_code != CLI_DONE)
         return exit_code;
@@ -201,7 +157,7 @@ static enum cli_exit confirm(const struct confirm_args *a)
 static enum cli_exit run_confirm(struct cli_options *options, int argc, char **argv)
 {
     static const struct argp argp = {
-        .options = confirm_options,
+        .options = enrollment_options,
         .parser = parse_confirm,
         .args_doc = "TENANT USER TOKEN|-",
         .doc = "Turns the token of a mailed link into a new secret, and shows it this once. The "
@@ -210,7 +166,7 @@ static enum cli_exit run_confirm(struct cli_options *options, int argc, char **a
                "not stand in the list of processes.",
         .children = cli_children,
     };
-    struct confirm_args a = {.options = options, .view.options = options};
+    struct confirm_args a = {.view.options = options, .fields = ENROLLMENT_FIELDS(a.request)};
     twostep__v1__reset_confirm_request__init(&a.request);
     a.request.qr_format = TWOSTEP__V1__QR_FORMAT__QR_FORMAT_TEXT;
     argp_parse(&argp, argc, argv, 0, NULL, &a);

@@ -12,15 +12,32 @@
 
 /* What is shown where. */
 struct enrollment_view {
-    const struct cli_options *options;
+    struct cli_options *options;
     const char *tenant, *user;
     const char *channel; /* as it was given; NULL: it was not */
     const char *qr_file; /* NULL: the QR code goes to the terminal */
 };
 
-/* argp_error when the format and the file do not go together. */
-void enrollment_check(const struct enrollment_view *v, Twostep__V1__QrFormat format,
-                      const struct argp_state *state);
+/* Where the options of both commands go: members of either request. */
+struct enrollment_fields {
+    protobuf_c_boolean *password_verified;
+    Twostep__V1__Channel *channel;
+    Twostep__V1__QrFormat *qr_format;
+    char **account_name, **notify_address, **locale, **client_address;
+};
+#define ENROLLMENT_FIELDS(request)                                                                 \
+    {                                                                                              \
+        .password_verified = &(request).password_verified, .channel = &(request).channel,          \
+        .qr_format = &(request).qr_format, .account_name = &(request).account_name,                \
+        .notify_address = &(request).notify_address, .locale = &(request).locale,                  \
+        .client_address = &(request).client_address                                                \
+    }
+
+extern const struct argp_option enrollment_options[];
+
+/* For a command's argp parser: takes one of these options; ARGP_ERR_UNKNOWN for other keys. */
+error_t enrollment_option(struct enrollment_view *v, const struct enrollment_fields *f, int key,
+                          char *arg, const struct argp_state *state);
 
 /* Shows an EnrollResponse, or a ResetConfirmResponse, and writes the QR file. */
 MUST_CHECK enum cli_exit enrollment_show(const struct enrollment_view *v,
