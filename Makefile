@@ -155,6 +155,7 @@ $(BUILD)/fuzz/grpc_connection: tests/fuzz/grpc_connection_fuzz.c $(wildcard src/
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)
+	$(Q)tests/bench/mail $(BUILD)
 
 # ---- the tree's own rules ---------------------------------------------------------------------------
 C_FILES := $(shell find src include tests -name '*.[ch]' | sort)

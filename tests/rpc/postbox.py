@@ -110,10 +110,15 @@ class Sink:
     from 0, and returns the SMTP reply, or None to take it."""
 
     def __init__(self, script=None, port=0):
-        self.script, self.taken, self.seen = script, [], 0
+        self.script, self.taken, self.seen, self.connections = script, [], 0, 0
         self.lock = threading.Lock()
         self.controller = Controller(self, hostname="127.0.0.1", port=port or free_port())
         self.controller.start()
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        self.connections += 1
+        session.host_name = hostname
+        return responses
 
     async def handle_DATA(self, server, session, envelope):
         with self.lock:
