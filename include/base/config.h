@@ -38,9 +38,7 @@ void config_release(const struct config_schema *schema, void *settings);
  * its values are borrowed for the call. */
 struct config_section {
     struct str title;
-    long line; /* where the section ends */
     const struct config_value {
-        const char *name;
         const char *const *values;
         size_t n; /* 0: not given */
     } * values;

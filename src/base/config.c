@@ -306,12 +306,10 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
         texts[i] = mem_zalloc(size, sizeof **texts);
         for (unsigned k = 0; k < size; k++)
             texts[i][k] = cfg_getnstr(section, name, k);
-        values[i] =
-            (struct config_value){.name = parse.sections->keys[i], .values = texts[i], .n = size};
+        values[i] = (struct config_value){.values = texts[i], .n = size};
         free(name);
     }
-    struct config_section s = {
-        .title = str_from(cfg_title(section)), .line = cfg->line, .values = values};
+    struct config_section s = {.title = str_from(cfg_title(section)), .values = values};
     struct err_text why = {0};
     enum err e = parse.sections->visit(parse.sections->ctx, &s, &why);
     if (e != ERR_OK)

@@ -74,6 +74,23 @@ static int start_process(struct daemon *d, struct err_text *why)
     return EX_OK;
 }
 
+/* What is more than this machine needs callers, and in so many words that there is no TLS. */
+static int check_listen(struct daemon *d, struct err_text *why)
+{
+    const char *listen = d->set->listen;
+    const char *wrong = NULL;
+    if (!grpc_address_is_valid(listen))
+        wrong = "is none of host:port, [v6]:port and unix:PATH";
+    else if (!grpc_address_is_local(listen) && d->set->callers_file[0] == '\0')
+        wrong = "is more than this machine, and there is no callers_file";
+    else if (!grpc_address_is_local(listen) && !d->set->allow_plaintext)
+        wrong = "is more than this machine, and without TLS that needs allow_plaintext";
+    if (wrong == NULL)
+        return EX_OK;
+    err_set(why, ERR_DENIED, NULL, "listen: %.60s %s", listen, wrong);
+    return EX_CONFIG;
+}
+
 static int start_keyring(struct daemon *d, struct err_text *why)
 {
     enum err e = keyring_load(&d->keyring, d->set->keyring_file, why);
@@ -94,29 +111,11 @@ static void stop_keyring(struct daemon *d)
 
 static int start_callers(struct daemon *d, struct err_text *why)
 {
-    bool local = grpc_address_is_local(d->set->listen);
-    if (!grpc_address_is_valid(d->set->listen)) {
-        err_set(why, ERR_INVALID, NULL,
-                "listen: \"%.60s\" is none of host:port, [v6]:port and unix:PATH", d->set->listen);
-        return EX_CONFIG;
-    }
-    if (d->set->callers_file[0] != '\0') {
-        if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
-            return EX_CONFIG;
-    } else if (!local) {
-        err_set(why, ERR_DENIED, NULL,
-                "listen: %.60s is more than this machine, and there is no callers_file",
-                d->set->listen);
-        return EX_CONFIG;
-    } else {
+    if (d->set->callers_file[0] == '\0')
         d->callers = callers_local();
-    }
-    if (local || d->set->allow_plaintext)
-        return EX_OK;
-    err_set(why, ERR_DENIED, NULL,
-            "listen: %.60s is more than this machine, and without TLS that needs allow_plaintext",
-            d->set->listen);
-    return EX_CONFIG;
+    else if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
+        return EX_CONFIG;
+    return EX_OK;
 }
 
 static void stop_callers(struct daemon *d)
@@ -309,43 +308,43 @@ static void stop_listening(struct daemon *d)
 static const struct part {
     const char *name;
     int (*start)(struct daemon *d, struct err_text *why); /* an exit status; 0: started */
-    void (*stop)(struct daemon *d);                       /* copes with what start left half done */
+    void (*stop)(struct daemon *d);                       /* fine for what was never started */
+    bool check; /* --check-config starts it: it reads files and touches nothing */
 } parts[] = {
-    {"process", start_process, NULL},
-    {"keyring", start_keyring, stop_keyring},
-    {"callers", start_callers, stop_callers},
-    {"mail", start_mailroom, stop_mailroom},
-    {"store", start_store, stop_store},
-    {"domain", start_domain, stop_domain},
-    {"loops", start_loops, stop_loops},
-    {"rpc", start_rpc, stop_rpc},
-    {"worker", start_worker, stop_worker},
-    {"mail thread", start_mail_thread, stop_mail_thread},
-    {"listener", start_listening, stop_listening},
+    {"process", start_process, NULL, true},
+    {"listen", check_listen, NULL, true},
+    {"keyring", start_keyring, stop_keyring, true},
+    {"callers", start_callers, stop_callers, true},
+    {"mail", start_mailroom, stop_mailroom, true},
+    {"store", start_store, stop_store, false},
+    {"domain", start_domain, stop_domain, false},
+    {"loops", start_loops, stop_loops, false},
+    {"rpc", start_rpc, stop_rpc, false},
+    {"worker", start_worker, stop_worker, false},
+    {"mail thread", start_mail_thread, stop_mail_thread, false},
+    {"listener", start_listening, stop_listening, false},
 };
 #define N_PARTS (sizeof parts / sizeof parts[0])
-/* The parts that --check-config starts: what reads files and touches nothing. */
-#define N_CHECKED_PARTS 4
 
-static int start_parts(struct daemon *d, size_t n, size_t *started)
+static int start_parts(struct daemon *d, bool check_only)
 {
-    int status = EX_OK;
-    for (*started = 0; *started < n && status == EX_OK; ++*started) {
+    for (size_t i = 0; i < N_PARTS; i++) {
         struct err_text why = {0};
-        const struct part *part = &parts[*started];
-        status = part->start(d, &why);
-        if (status != EX_OK)
-            log_event(LOG_ERROR, "start_failed", log_c("part", part->name),
-                      log_c("detail", why.text), log_i("exit", status));
+        int status = check_only && !parts[i].check ? EX_OK : parts[i].start(d, &why);
+        if (status == EX_OK)
+            continue;
+        log_event(LOG_ERROR, "start_failed", log_c("part", parts[i].name),
+                  log_c("detail", why.text), log_i("exit", status));
+        return status;
     }
-    return status;
+    return EX_OK;
 }
 
-static void stop_parts(struct daemon *d, size_t started)
+static void stop_parts(struct daemon *d)
 {
-    while (started-- > 0)
-        if (parts[started].stop != NULL)
-            parts[started].stop(d);
+    for (size_t i = N_PARTS; i-- > 0;)
+        if (parts[i].stop != NULL)
+            parts[i].stop(d);
 }
 
 /* ---- the main thread waits for signals ---- */
@@ -380,22 +379,20 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
 int daemon_run(const struct settings *settings, struct clock *clock)
 {
     struct daemon d = {.set = settings, .clock = clock};
-    size_t started;
     /* Before the first thread, so that every thread has them blocked. */
     sigset_t set = watched_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    int status = start_parts(&d, N_PARTS, &started);
+    int status = start_parts(&d, false);
     if (status == EX_OK)
         wait_for_stop(&d, &set);
-    stop_parts(&d, started);
+    stop_parts(&d);
     return status;
 }
 
 int daemon_check(const struct settings *settings)
 {
     struct daemon d = {.set = settings};
-    size_t started;
-    int status = start_parts(&d, N_CHECKED_PARTS, &started);
-    stop_parts(&d, started);
+    int status = start_parts(&d, true);
+    stop_parts(&d);
     return status;
 }

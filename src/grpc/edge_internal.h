@@ -47,7 +47,6 @@ struct edge {
     struct event second; /* runs while there are connections */
     uint32_t now_s;      /* counted by it */
     struct event notice_over;
-    bool draining;
 
     struct gzip gzip;
     size_t out_len;
