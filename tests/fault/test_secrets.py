@@ -213,13 +213,13 @@ def test_no_code_of_a_compressed_request_is_in_a_picture_of_its_memory(day, tmp_
 
 
 def memory_of(daemon, folder):
-    """What gcore gets; nothing when it gets nothing."""
+    """What gcore gets."""
     r = subprocess.run(["gcore", "-o", str(folder / "core"), str(daemon.process.pid)],
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
     core = folder / ("core.%d" % daemon.process.pid)
     if not core.exists():
         assert r.returncode != 0
-        return b""
+        pytest.skip("gcore may not look into processes here")
     picture = non_zero_pages(core)
     os.remove(core)
     assert b"/twostep.v1.TwoStepService/Verify" in picture  # it is a picture of this process
