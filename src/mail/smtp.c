@@ -386,12 +386,13 @@ static const char *kind_of_trouble(const struct smtp *s, struct outcome o)
         {CURLE_LOGIN_DENIED, "the log-in was refused"},
         {CURLE_REMOTE_ACCESS_DENIED, "we may not talk to it"},
     };
-    if (o.rc == CURLE_SEND_ERROR && o.code >= CODE_REFUSES && needs_log_in(s))
+    bool refused = o.code >= CODE_REFUSES;
+    if (needs_log_in(s) && (refused ? o.rc == CURLE_SEND_ERROR : o.rc == CURLE_LOGIN_DENIED))
         return "it offered no log-in that we can";
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (kinds[i].rc == o.rc)
             return kinds[i].name;
-    return o.code >= CODE_REFUSES ? "it refused" : "the connection was lost";
+    return refused ? "it refused" : "the connection was lost";
 }
 
 static void explain(const struct smtp *s, const struct message *m, enum smtp_end end,
