@@ -139,11 +139,24 @@ void header_text(struct buf *out, const char *name, struct str value)
     end(out);
 }
 
+static bool needs_backslash(char c)
+{
+    return c == '"' || c == '\\';
+}
+
+static size_t quoted_len(struct str s)
+{
+    size_t n = s.len + strlen("\"\"");
+    for (size_t i = 0; i < s.len; i++)
+        n += needs_backslash(s.p[i]) ? 1 : 0;
+    return n;
+}
+
 static void quote(struct buf *out, struct str s)
 {
     buf_append_byte(out, '"');
     for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
+        if (needs_backslash(s.p[i]))
             buf_append_byte(out, '\\');
         buf_append_byte(out, (uint8_t)s.p[i]);
     }
@@ -158,8 +171,7 @@ void header_mailbox(struct buf *out, const char *name, struct str display, struc
         end(out);
         return;
     }
-    /* Escaping may double it, so half a line is what is short. */
-    if (is_clear(display) && display.len <= LINE_MAX_LEN / 2)
+    if (is_clear(display) && column(out) + quoted_len(display) <= LINE_MAX_LEN)
         quote(out, display);
     else
         encode_words(out, display);

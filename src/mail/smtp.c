@@ -386,32 +386,32 @@ static const char *kind_of_trouble(const struct smtp *s, struct outcome o)
         {CURLE_LOGIN_DENIED, "the log-in was refused"},
         {CURLE_REMOTE_ACCESS_DENIED, "we may not talk to it"},
     };
-    if (o.rc == CURLE_SEND_ERROR && o.code >= CODE_REFUSES && needs_log_in(s))
+    bool refused = o.code >= CODE_REFUSES;
+    if (needs_log_in(s) && (refused ? o.rc == CURLE_SEND_ERROR : o.rc == CURLE_LOGIN_DENIED))
         return "it offered no log-in that we can";
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (kinds[i].rc == o.rc)
             return kinds[i].name;
-    return o.code >= CODE_REFUSES ? "it refused" : "the connection was lost";
+    return refused ? "it refused" : "the connection was lost";
 }
 
 static void explain(const struct smtp *s, const struct message *m, enum smtp_end end,
                     struct outcome o, char error[static MAIL_ERROR_MAX + 1])
 {
     const struct smtp_replies *r = &s->replies;
-    char prefix[MAIL_ERROR_MAX + 1] = "", cleaned[MAIL_ERROR_MAX + 1];
-    size_t n = 0;
-    if (end == SMTP_TROUBLE)
-        n = (size_t)snprintf(prefix, sizeof prefix, "mail server: %s: ", kind_of_trouble(s, o));
+    const size_t room = MAIL_ERROR_MAX + 1;
     struct str detail = str_from(s->curl_error);
     if (detail.len == 0)
         detail = str_from(curl_easy_strerror(o.rc));
+    size_t n = 0;
+    if (end == SMTP_TROUBLE)
+        n += (size_t)snprintf(error, room, "mail server: %s: ", kind_of_trouble(s, o));
     if (o.code >= CODE_REFUSES) {
-        n += (size_t)snprintf(prefix + n, sizeof prefix - n, "%d ", o.code);
+        n += (size_t)snprintf(error + n, room - n, "%d ", o.code);
         detail = r->refusal == o.code ? (struct str){r->text, r->len} : STR("");
     }
     struct str to = {m->to + 1, strlen(m->to) - 2}; /* without < and > */
-    smtp_reply_clean(cleaned, sizeof cleaned - n, detail, to);
-    snprintf(error, MAIL_ERROR_MAX + 1, "%s%s", prefix, cleaned);
+    smtp_reply_clean(error + n, room - n, detail, to);
 }
 
 enum smtp_end smtp_send(struct smtp *s, const struct message *m,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A mail server that does what a test tells it at each stage, and keeps all it was told; and a
 postman (tests/programs/send_mail.c) to talk with it."""
+import base64
 import json
 import os
 import queue
@@ -86,6 +87,19 @@ class Session:
         self.say("250 2.0.0 taken")
         self.act("taken")
 
+    def log_in(self, line):
+        """The words in between are commands, too: nothing of them may come in the clear."""
+        _, mechanism, *first = line.decode().split(" ")
+        words = list(first)
+        for prompt in {"PLAIN": [""], "LOGIN": ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"]}[mechanism]:
+            if not first:
+                self.say("334 " + prompt)
+                words.append(self.read_until(b"\r\n").decode())
+                self.server.commands.append((self.tls, words[-1].encode()))
+        said = [base64.b64decode(word).decode() for word in words]
+        self.server.log_ins.append((mechanism, "\0".join(said).strip("\0")))
+        self.say("235 2.7.0 welcome")
+
     def obey(self, line):
         verb = line.split(b" ")[0].split(b":")[0].upper().decode(errors="replace")
         self.server.commands.append((self.tls, line))
@@ -95,7 +109,8 @@ class Session:
             if self.act("STARTTLS", "220 go on"):
                 self.start_tls()
         elif verb == "AUTH":
-            self.act("AUTH", "235 2.7.0 welcome")
+            if self.act("AUTH"):
+                self.log_in(line)
         elif verb == "MAIL":
             self.sender, self.to = line, []
             self.act("MAIL", "250 2.1.0 fine")
@@ -132,6 +147,7 @@ class Server:
         self.script, self.tls, self.offers_tls = script, tls, offers_tls
         self.implicit_tls, self.auth = implicit_tls, auth
         self.commands, self.mails, self.stuffed, self.connections = [], [], [], 0
+        self.log_ins = []
         self.reached, self.lock, self.open = {}, threading.Lock(), []
         self.socket = socket.create_server(("127.0.0.1", port), backlog=64)
         self.port = self.socket.getsockname()[1]

@@ -45,22 +45,17 @@ def test_a_server_that_does_not_let_us_in(make_server, make_postman, stage, answ
 
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "dot"])
 @pytest.mark.parametrize("answer, end, down", [
-    ("451 4.7.1 grey\n", "deferred", False), ("450-one\n450 two", "deferred", False),
+    ("451 4.7.1 grey", "deferred", False), ("450-one\n450 two", "deferred", False),
     ("550 5.1.1 no such user", "refused", False), ("554-5.7.1 no\n554 5.7.1 spam", "refused", False),
     ("421 4.3.2 shutting down", "deferred", True), ("530 5.7.0 log in first", "deferred", True),
-    ("250-and then", "deferred", True), ("999 what", "deferred", True),
+    ("250-a reply that never ends", "deferred", True), ("999 what", "deferred", True),
     (CLOSE, "deferred", True), (HANG, "deferred", True)])
 def test_what_it_has_against_a_mail(make_server, make_postman, stage, answer, end, down):
-    answer = answer.rstrip("\n")
-    script = at(stage, answer)
-    if answer == "250-and then":  # a reply that never ends
-        def script(s, n):
-            return CLOSE if (s, n) == ("RSET", 0) else at(stage, answer)(s, n)
-    server, postman, got, error = one_mail(make_server, make_postman, script)
+    server, postman, got, error = one_mail(make_server, make_postman, at(stage, answer))
     assert got == end, error
     assert len(postman.events("mail_server_down")) == down
     assert error.startswith("mail server: ") == down
-    if answer not in (CLOSE, HANG, "250-and then") and answer[0] in "45":
+    if answer[0] in "45":
         assert answer[:3] in error
     assert server.mails == []
     if end == "deferred":
@@ -169,7 +164,7 @@ def test_a_refusal_does_not_wait_for_a_farewell(make_server, make_postman):
     def script(stage, n):
         return {"RCPT": "550 5.1.1 nobody", "QUIT": HANG}.get(stage)
     server = make_server(script)
-    postman = make_postman(server.url(), *QUICK)
+    postman = make_postman(server.url(), "plaintext", "timeout_ms=60000")
     start = time.monotonic()
     assert postman.send() == ("refused", "550 5.1.1 nobody")
     assert elapsed(start) < 15

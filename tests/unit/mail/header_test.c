@@ -115,9 +115,13 @@ static void test_mailboxes(void **state)
     assert_from("x\" <evil@x.y>, \"", "From: \"x\\\" <evil@x.y>, \\\"\" <crm@crm.example>");
     assert_from("Söhne", "From: =?utf-8?Q?S=C3=B6hne?= <crm@crm.example>");
     assert_from("=?utf-8?Q?a?=", "From: =?utf-8?Q?=3D=3Futf-8=3FQ=3Fa=3F=3D?= <crm@crm.example>");
-    assert_from("A name of many words that does not fit beside the address",
-                "From: =?utf-8?Q?A_name_of_many_words_that_does_not_fit_beside_the_address?=\r\n"
+    /* 76 characters to the closing quote, or one more. */
+    assert_from("A name of many words that does not fit beside the address, but so so",
+                "From: \"A name of many words that does not fit beside the address, but so so\"\r\n"
                 " <crm@crm.example>");
+    assert_from("A name of many words that does not fit beside the address, but \"so\"",
+                "From: =?utf-8?Q?A_name_of_many_words_that_does_not_fit_beside_the_address?=\r\n"
+                " =?utf-8?Q?=2C_but_=22so=22?= <crm@crm.example>");
 }
 
 static void test_addresses(void **state)
