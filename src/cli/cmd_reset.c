@@ -145,8 +145,8 @@ static enum cli_exit confirm(const struct confirm_args *a)
 {
     struct remote_answer answer;
     enum cli_exit exit_code =
-        remote_call(&answer, a->view.options, &twostep__v1__two_step_service__descriptor, "ResetConfirm",
-                    &a->request.base);
+        remote_call(&answer, a->view.options, &twostep__v1__two_step_service__descriptor,
+                    "ResetConfirm", &a->request.base);
     if (exit_code != CLI_DONE)
         return exit_code;
     exit_code = enrollment_show(&a->view, &answer);

@@ -135,8 +135,8 @@ static void meanwhile(struct edge *edge, int peer, uint8_t mode)
         answer_delayed();
     if (mode & DRAIN) {
         struct conn *c;
-        TAILQ_FOREACH(c, &edge->conns, link)
-        conn_drain(c);
+        TAILQ_FOREACH (c, &edge->conns, link)
+            conn_drain(c);
     }
     if (mode & AGEING)
         pass_a_second(edge);

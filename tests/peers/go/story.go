@@ -195,9 +195,9 @@ func (c *storyClient) fieldNamed() error {
 	return errors.New("no BadRequest")
 }
 
-func (c *storyClient) notYet() error {
+func (c *storyClient) unknownReset() error {
 	_, err := c.call("GetReset", fields{"tenantId": tenant, "resetId": "x"})
-	return wantCode(err, codes.Unimplemented)
+	return wantCode(err, codes.NotFound)
 }
 
 func story(conn *grpc.ClientConn, descriptors, seconds string) []step {
@@ -221,6 +221,6 @@ func story(conn *grpc.ClientConn, descriptors, seconds string) []step {
 		{"verify", c.verify("ACCEPTED", 1, false)},
 		{"replay", c.verify("REPLAYED_CODE", 1, false)},
 		{"field_named", c.fieldNamed},
-		{"not_yet", c.notYet},
+		{"unknown_reset", c.unknownReset},
 	}
 }

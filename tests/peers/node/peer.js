@@ -186,7 +186,7 @@ function story(address, protos, seconds) {
       assert.ok(details.includes('type.googleapis.com/google.rpc.BadRequest'));
       assert.ok(details.includes('code'));
     }],
-    ['not_yet', () => mustFail('UNIMPLEMENTED', client, 'GetReset', { tenant_id: user.tenant_id, reset_id: 'x' })],
+    ['unknown_reset', () => mustFail('NOT_FOUND', client, 'GetReset', { tenant_id: user.tenant_id, reset_id: 'x' })],
   ];
   return { steps, close: () => [client, health].forEach((c) => c.close()) };
 }
