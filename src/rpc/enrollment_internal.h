@@ -11,8 +11,8 @@ struct job;
 struct violations;
 
 /* Thread: loop, all. */
-void enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req);
-void enrollment_encode(const struct job *job, struct buf *out);
-void enrollment_release(struct job *job);
+void rpc_enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req);
+void rpc_enrollment_encode(const struct job *job, struct buf *out);
+void rpc_enrollment_release(struct job *job);
 
 #endif

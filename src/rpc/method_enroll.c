@@ -20,7 +20,7 @@ static const struct {
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
-void enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req)
+void rpc_enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req)
 {
     if (wanted < 0 || (size_t)wanted >= N_FORMATS || !formats[wanted].known) {
         check_note(v, "qr_format", "unknown");
@@ -39,7 +39,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
-    enrollment_read_format(v, (int)m->qr_format, req);
+    rpc_enrollment_read_format(v, (int)m->qr_format, req);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
@@ -74,7 +74,7 @@ static void place_image(const struct job *job, Twostep__V1__EnrollResponse *m)
     }
 }
 
-void enrollment_encode(const struct job *job, struct buf *out)
+void rpc_enrollment_encode(const struct job *job, struct buf *out)
 {
     const struct enroll_answer *answer = job->answer;
     Twostep__V1__EnrollResponse m;
@@ -95,7 +95,7 @@ void enrollment_encode(const struct job *job, struct buf *out)
     reply_pack(out, &m.base);
 }
 
-void enrollment_release(struct job *job)
+void rpc_enrollment_release(struct job *job)
 {
     enroll_answer_release(job->answer);
 }
@@ -108,6 +108,6 @@ const struct rpc_method rpc_enroll = {
     .answer_size = sizeof(struct enroll_answer),
     .decode = decode,
     .work = work,
-    .encode = enrollment_encode,
-    .release = enrollment_release,
+    .encode = rpc_enrollment_encode,
+    .release = rpc_enrollment_release,
 };

@@ -93,7 +93,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
     if (m->token[0] == '\0')
         check_note(v, "token", "missing");
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
-    enrollment_read_format(v, (int)m->qr_format, req);
+    rpc_enrollment_read_format(v, (int)m->qr_format, req);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
@@ -117,8 +117,8 @@ const struct rpc_method rpc_reset_confirm = {
     .answer_size = sizeof(struct enroll_answer),
     .decode = decode_confirm,
     .work = work_confirm,
-    .encode = enrollment_encode,
-    .release = enrollment_release,
+    .encode = rpc_enrollment_encode,
+    .release = rpc_enrollment_release,
 };
 
 /* ---- GetReset

@@ -25,7 +25,7 @@ INTEROP_CASES = {
 }
 STORY_STEPS = {
     "health", "off", "switch_on", "asks_to_enroll", "enroll", "confirm", "asks_for_a_code",
-    "verify", "replay", "field_named", "not_yet",
+    "verify", "replay", "field_named", "unknown_reset",
 }
 
 
