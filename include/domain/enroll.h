@@ -15,8 +15,6 @@ struct enroll_request {
     enum channel channel;
     bool password_verified;
     struct str account_name; /* empty: the user's id */
-    bool draw;               /* the QR code, in this format: */
-    enum qr_format format;
     struct str
         notify_address; /* where a notice goes once the secret is confirmed; empty: nowhere */
     struct str locale;  /* of the notice; empty: the policy's */
@@ -31,7 +29,7 @@ struct enroll_answer {
     struct enrollment_id enrollment;
     char secret_base32[BASE32_LEN(ENROLL_SECRET_MAX) + 1];
     char uri[KEY_URI_MAX];
-    struct qr_image image; /* empty unless drawn */
+    struct qr_image image; /* empty until enroll_draw */
     int64_t expire_ms;
     const char *hints[ENROLL_HINTS_MAX]; /* constants: what to tell users about their apps */
     size_t n_hints;
@@ -42,6 +40,11 @@ struct enroll_answer {
  * key URI. On failure *out is released and nothing was made. */
 MUST_CHECK enum err enroll_user(struct domain *d, const struct enroll_request *req,
                                 struct enroll_answer *out, struct err_text *why);
+
+/* Draws the QR code of an answer. It takes some ten times as long as all the rest, so it is not
+ * the worker's to do. Thread: any. */
+MUST_CHECK enum err enroll_draw(struct enroll_answer *answer, enum qr_format format,
+                                struct err_text *why);
 
 /* Wipes and frees what *out holds. Fine on zero bytes. */
 void enroll_answer_release(struct enroll_answer *out);

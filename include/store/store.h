@@ -91,7 +91,7 @@ struct store_ops {
 
     /* The secret whose code the user may be typing by mistake, when the right one is `right`: for
      * a pending one the user's own, for the user's own the one that it replaced.
-     * ERR_NOT_FOUND: there is none. */
+     * ERR_NOT_FOUND: there is none. The job may be kept after any failure but ERR_UNAVAILABLE. */
     MUST_CHECK enum err (*other_get)(struct store *s, struct tenant_id t, struct user_id u,
                                      const struct factor *right, struct factor *out,
                                      struct err_text *why);

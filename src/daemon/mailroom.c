@@ -17,7 +17,7 @@ struct mailroom {
     const struct settings *set;
     struct mail_templates *templates;
     struct secret *password; /* terminated */
-    struct postman *postman;
+    struct postman *postman; /* guarded by lock */
     struct executor *executor;
     struct loop *home;
     struct outbox_parcel parcel; /* the mail that the mail thread has; its own between turns */
@@ -29,22 +29,15 @@ struct mailroom {
 struct turn {
     struct work work; /* first */
     struct mailroom *room;
-    const struct outbox_report *report; /* NULL: nothing to report */
-    bool wants_mail;                    /* the next one, too */
+    const struct outbox_report *report; /* NULL: the next mail is asked for */
     bool answered;                      /* guarded by room->lock */
 };
 
-/* Report and lease are one job, and so one commit. */
 static enum err decide(struct work *w, struct domain *d, struct err_text *why)
 {
     struct turn *turn = (struct turn *)w;
-    struct outbox_parcel next = {0};
-    if (turn->report != NULL)
-        TRY(outbox_report(d, turn->report, why));
-    enum err e = turn->wants_mail ? outbox_lease(d, &next, why) : ERR_OK;
-    turn->room->parcel = next;
-    outbox_parcel_wipe(&next);
-    return e;
+    return turn->report != NULL ? outbox_report(d, turn->report, why)
+                                : outbox_lease(d, &turn->room->parcel, why);
 }
 
 static void answer(struct loop_task *task)
@@ -57,13 +50,11 @@ static void answer(struct loop_task *task)
     pthread_mutex_unlock(&room->lock);
 }
 
-static enum err ask(struct mailroom *room, const struct outbox_report *report, bool wants_mail,
-                    struct err_text *why)
+static enum err ask(struct mailroom *room, const struct outbox_report *report, struct err_text *why)
 {
     struct turn turn = {.work = {.task.run = answer, .home = room->home, .decide = decide},
                         .room = room,
-                        .report = report,
-                        .wants_mail = wants_mail};
+                        .report = report};
     struct queue_list one = QUEUE_LIST_INIT(one);
     queue_list_append(&one, &turn.work.task.item);
     executor_submit(room->executor, &one);
@@ -107,24 +98,23 @@ static struct mail_message message_of(const struct outbox_parcel *p)
     };
 }
 
+/* Two jobs, so that what cannot be leased does not undo what was reported. */
 static enum err next(void *ctx, const struct mail_report *last, struct mail_message *out,
                      struct err_text *why)
 {
     struct mailroom *room = ctx;
-    struct outbox_report report = {.parcel = &room->parcel};
-    if (last != NULL) {
-        report.end = end_of(last->end);
-        report.error = last->error;
+    if (last != NULL && room->parcel.leased.mail.id != 0) {
+        struct outbox_report report = {
+            .parcel = &room->parcel, .end = end_of(last->end), .error = last->error};
+        TRY(ask(room, &report, why));
     }
-    struct outbox_parcel before = room->parcel;
-    report.parcel = &before;
-    enum err e = ask(room, last != NULL ? &report : NULL, out != NULL, why);
-    if (e != ERR_OK)
-        room->parcel = before; /* to be reported again */
-    outbox_parcel_wipe(&before);
-    TRY(e);
+    outbox_parcel_wipe(&room->parcel);
     if (out == NULL)
         return ERR_OK;
+    enum err e = ask(room, NULL, why);
+    if (e != ERR_OK)
+        outbox_parcel_wipe(&room->parcel);
+    TRY(e);
     if (room->parcel.leased.mail.id == 0)
         return ERR_NOT_FOUND;
     *out = message_of(&room->parcel);
@@ -192,20 +182,33 @@ enum err mailroom_start(struct mailroom *m, struct executor *executor, struct lo
         .templates = m->templates,
         .source = {.next = next, .ctx = m},
     };
-    return postman_start(&m->postman, &opt, why);
+    struct postman *postman;
+    TRY(postman_start(&postman, &opt, why));
+    pthread_mutex_lock(&m->lock);
+    m->postman = postman;
+    pthread_mutex_unlock(&m->lock);
+    return ERR_OK;
 }
 
 void mailroom_stop(struct mailroom *m)
 {
     if (m == NULL)
         return;
-    postman_stop(m->postman);
+    /* Loops may still say that there is a new mail. */
+    pthread_mutex_lock(&m->lock);
+    struct postman *postman = m->postman;
     m->postman = NULL;
+    pthread_mutex_unlock(&m->lock);
+    postman_stop(postman);
 }
 
 void mailroom_wake(void *ctx)
 {
     struct mailroom *room = ctx;
-    if (room != NULL && room->postman != NULL)
+    if (room == NULL)
+        return;
+    pthread_mutex_lock(&room->lock);
+    if (room->postman != NULL)
         postman_wake(room->postman);
+    pthread_mutex_unlock(&room->lock);
 }

@@ -65,13 +65,16 @@ static enum err show(struct domain *d, const struct enroll_request *req,
                           .period = policy->period};
     TRY(key_uri_write(out->uri, &uri, why));
     base32_encode(out->secret_base32, d->scratch->bytes, d->scratch->len);
-    if (req->draw)
-        TRY(qr_draw(&out->image, out->uri, req->format, why));
     if (policy->algorithm != TOTP_SHA1)
         out->hints[out->n_hints++] = HINT_HASH;
     if (policy->digits != 6 || policy->period != 30)
         out->hints[out->n_hints++] = HINT_FORM;
     return ERR_OK;
+}
+
+enum err enroll_draw(struct enroll_answer *answer, enum qr_format format, struct err_text *why)
+{
+    return qr_draw(&answer->image, answer->uri, format, why);
 }
 
 static void copy_text(char *to, struct str from)

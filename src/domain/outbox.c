@@ -27,6 +27,9 @@
 #define RETRY_FIRST_MS   5000LL
 #define RETRY_LONGEST_MS (15 * 60 * 1000LL)
 
+/* A job that finds many mails hopeless leaves the rest to the next: others wait meanwhile. */
+#define FAILED_PER_JOB 32
+
 static const struct actor outbox_actor = {.caller = {"outbox", 6}};
 
 /* ---- into the outbox
@@ -174,29 +177,40 @@ static const char *hopeless(const struct domain *d, const struct policy *policy,
     return NULL;
 }
 
+/* Fills in what its text needs, or fails the mail: one that cannot be opened, or is not worth a
+ * try, must not stand in the way of the others. */
+static enum err fill_or_fail(struct domain *d, struct outbox_parcel *out, int64_t now, bool *filled,
+                             struct err_text *why)
+{
+    struct policy policy;
+    TRY(policy_load(d, tenant_of(&out->leased), &policy, why));
+    const char *reason = hopeless(d, &policy, out, now);
+    enum err e = reason == NULL ? fill(d, &policy, out, why) : ERR_OK;
+    if (e == ERR_CORRUPT || e == ERR_NOT_FOUND || e == ERR_DENIED)
+        reason = "its token does not open";
+    else if (e != ERR_OK)
+        return e;
+    *filled = reason == NULL;
+    return reason == NULL ? ERR_OK : fail(d, out, reason, why);
+}
+
 enum err outbox_lease(struct domain *d, struct outbox_parcel *out, struct err_text *why)
 {
     struct store *store = d->opt.store;
     int64_t now = clock_wall_ms(d->opt.clock);
-    for (;;) {
-        struct policy policy;
+    bool filled = false;
+    for (int i = 0; i < FAILED_PER_JOB && !filled; i++) {
         *out = (struct outbox_parcel){0};
         enum err e =
             store->outbox->mail_lease(store, now, now + OUTBOX_LEASE_MS, &out->leased, why);
         if (e == ERR_NOT_FOUND)
             return ERR_OK;
         TRY(e);
-        TRY(policy_load(d, tenant_of(&out->leased), &policy, why));
-        const char *reason = hopeless(d, &policy, out, now);
-        e = reason == NULL ? fill(d, &policy, out, why) : ERR_OK;
-        if (e == ERR_CORRUPT)
-            reason = "its token does not open";
-        else if (e != ERR_OK)
-            return e;
-        if (reason == NULL)
-            return ERR_OK;
-        TRY(fail(d, out, reason, why));
+        TRY(fill_or_fail(d, out, now, &filled, why));
     }
+    if (!filled)
+        *out = (struct outbox_parcel){0};
+    return ERR_OK;
 }
 
 /* How long to wait after this many attempts. */

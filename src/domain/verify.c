@@ -19,6 +19,7 @@ struct attempt {
     struct request_mark mark;
     const struct request_mark *request; /* &mark, or NULL without a request id */
     struct err_text *why;
+    const char *remark; /* for the audit log; NULL: none */
 };
 
 /* For the audit log. */
@@ -89,9 +90,10 @@ static enum err charge(const struct attempt *a, struct charged *out)
     return a->d->opt.store->ops->charge(a->d->opt.store, req->tenant, req->user, &c, out, a->why);
 }
 
-/* A wrong code, unless it fits the secret beside: the old entry in the user's app. */
-static enum err look_beside(const struct attempt *a, const struct charged *charged,
-                            struct answer *out)
+/* A wrong code, unless it fits the secret beside: the old entry in the user's app. Only wrong
+ * codes come here, so nothing here may undo the job: guesses would be neither counted nor
+ * recorded, and a failure would tell that they are wrong. */
+static enum err look_beside(struct attempt *a, const struct charged *charged, struct answer *out)
 {
     const struct verify_request *req = a->req;
     struct store *store = a->d->opt.store;
@@ -102,12 +104,14 @@ static enum err look_beside(const struct attempt *a, const struct charged *charg
         store->ops->other_get(store, req->tenant, req->user, &charged->factor, &other, a->why);
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
-    TRY(e);
-    if (other.digits != req->code.len)
-        return ERR_OK;
-    TRY(factor_match(a->d, req->tenant, req->user, &other, req->code.p, a->window, a->now, &step,
-                     a->why));
-    if (step < 0)
+    if (e == ERR_OK && other.digits == req->code.len)
+        e = factor_match(a->d, req->tenant, req->user, &other, req->code.p, a->window, a->now,
+                         &step, a->why);
+    if (e == ERR_UNAVAILABLE) /* the batch is lost anyway */
+        return e;
+    if (e != ERR_OK)
+        a->remark = "another secret of the user is damaged";
+    if (e != ERR_OK || step < 0)
         return ERR_OK;
     *out = answer_of(a, VERIFY_SUPERSEDED_SECRET);
     out->enrollment = charged->factor.enrollment;
@@ -135,7 +139,7 @@ static enum err accept(const struct attempt *a, const struct charged *charged, i
 
 /* The code against the secret; the attempt is counted already, and its request is remembered
  * as a wrong one. */
-static enum err compare(const struct attempt *a, const struct charged *charged, struct answer *out)
+static enum err compare(struct attempt *a, const struct charged *charged, struct answer *out)
 {
     const struct verify_request *req = a->req;
     struct store *store = a->d->opt.store;
@@ -163,13 +167,14 @@ static enum err not_required(const struct attempt *a, enum login_reason reason, 
     struct store *store = a->d->opt.store;
     TRY(store->ops->remember(store, a->req->tenant, a->req->user, a->request, &out->first,
                              &remembered, a->why));
-    if (remembered.result != CHARGE_READY)
+    /* Where nothing is counted, a full memory is no reason to keep a user out. */
+    if (remembered.result != CHARGE_READY && remembered.result != CHARGE_TOO_MANY)
         *out = remembered;
     return ERR_OK;
 }
 
 /* What the end of a charge means, as an answer or as an error. */
-static enum err settle_charge(const struct attempt *a, const struct charged *c, struct answer *out)
+static enum err settle_charge(struct attempt *a, const struct charged *c, struct answer *out)
 {
     switch (c->result) {
     case CHARGE_READY:
@@ -194,8 +199,8 @@ static enum err settle_charge(const struct attempt *a, const struct charged *c, 
         return err_invalid(a->why, "REQUEST_ID_REUSED", "request_id",
                            "came before with other fields");
     case CHARGE_TOO_MANY:
-        return err_set(a->why, ERR_LIMIT, "TOO_MANY_REQUESTS",
-                       "too many requests for this user in the last minutes");
+        return err_limit(a->why, "TOO_MANY_REQUESTS", REQUEST_MEMORY_MS,
+                         "too many requests for this user in the last minutes");
     }
     return ERR_INTERNAL;
 }
@@ -208,6 +213,7 @@ static void record(const struct attempt *a, const struct answer *answer, bool re
         .user = a->req->user,
         .actor = &a->req->actor,
         .outcome = outcome_name((enum verify_outcome)answer->outcome),
+        .reason = str_from(a->remark != NULL ? a->remark : ""),
         .request_id = a->req->request_id,
         .repeated = repeated,
     };

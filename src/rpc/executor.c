@@ -98,8 +98,10 @@ void executor_run_batch(void *ctx, struct queue_list *works)
             run_one((struct work *)i, e->opt.domain);
         result = domain_batch_commit(e->opt.domain, &why);
     }
+    /* Whose data is damaged is not known; alone, a repeated call finds out. */
+    enum err told = result == ERR_CORRUPT && works->count > 1 ? ERR_UNAVAILABLE : result;
     if (result != ERR_OK)
-        fail_all(works, result, &why);
+        fail_all(works, told, &why);
     note_store(e, result, &why);
     send_home(e, works);
 }

@@ -20,26 +20,27 @@ static const struct {
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
-void rpc_enrollment_read_format(struct violations *v, int wanted, struct enroll_request *req)
+void rpc_enrollment_read_format(struct violations *v, int wanted, struct enrollment_args *args)
 {
     if (wanted < 0 || (size_t)wanted >= N_FORMATS || !formats[wanted].known) {
         check_note(v, "qr_format", "unknown");
         return;
     }
-    req->draw = formats[wanted].draw;
-    req->format = formats[wanted].format;
+    args->draw = formats[wanted].draw;
+    args->format = formats[wanted].format;
 }
 
 static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
                                struct violations *v)
 {
     const Twostep__V1__EnrollRequest *m = (const void *)message;
-    struct enroll_request *req = job->args;
+    struct enrollment_args *args = job->args;
+    struct enroll_request *req = &args->request;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
     job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
-    rpc_enrollment_read_format(v, (int)m->qr_format, req);
+    rpc_enrollment_read_format(v, (int)m->qr_format, args);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
@@ -51,17 +52,24 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
 
 static enum err work(struct job *job, struct domain *d, struct err_text *why)
 {
-    return enroll_user(d, job->args, job->answer, why);
+    const struct enrollment_args *args = job->args;
+    return enroll_user(d, &args->request, job->answer, why);
+}
+
+enum err rpc_enrollment_draw(struct job *job, struct err_text *why)
+{
+    const struct enrollment_args *args = job->args;
+    return args->draw ? enroll_draw(job->answer, args->format, why) : ERR_OK;
 }
 
 /* The picture into the field of its format. */
 static void place_image(const struct job *job, Twostep__V1__EnrollResponse *m)
 {
-    const struct enroll_request *req = job->args;
+    const struct enrollment_args *args = job->args;
     const struct enroll_answer *answer = job->answer;
-    if (!req->draw)
+    if (!args->draw)
         return;
-    switch (req->format) {
+    switch (args->format) {
     case QR_PNG:
         m->qr_png = (ProtobufCBinaryData){.len = answer->image.len, .data = answer->image.bytes};
         break;
@@ -104,10 +112,11 @@ const struct rpc_method rpc_enroll = {
     .path = "/twostep.v1.TwoStepService/Enroll",
     .permissions = PERMISSION_LOGIN,
     .request = &twostep__v1__enroll_request__descriptor,
-    .args_size = sizeof(struct enroll_request),
+    .args_size = sizeof(struct enrollment_args),
     .answer_size = sizeof(struct enroll_answer),
     .decode = decode,
     .work = work,
+    .finish = rpc_enrollment_draw,
     .encode = rpc_enrollment_encode,
     .release = rpc_enrollment_release,
 };

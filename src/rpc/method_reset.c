@@ -76,7 +76,7 @@ const struct rpc_method rpc_reset_request = {
  * --------------------------------------------------------------------------------- */
 
 struct confirm_args {
-    struct enroll_request request; /* first: enrollment_internal.h */
+    struct enrollment_args enrollment; /* first */
     struct str token;
 };
 
@@ -85,7 +85,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
 {
     const Twostep__V1__ResetConfirmRequest *m = (const void *)message;
     struct confirm_args *args = job->args;
-    struct enroll_request *req = &args->request;
+    struct enroll_request *req = &args->enrollment.request;
     job->tenant = req->tenant = check_tenant(v, "tenant_id", m->tenant_id);
     job->user = req->user = check_user(v, "user_id", m->user_id);
     req->password_verified = m->password_verified;
@@ -93,7 +93,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
     if (m->token[0] == '\0')
         check_note(v, "token", "missing");
     req->account_name = check_label(v, "account_name", m->account_name, ID_MAX);
-    rpc_enrollment_read_format(v, (int)m->qr_format, req);
+    rpc_enrollment_read_format(v, (int)m->qr_format, &args->enrollment);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
     req->actor = (struct actor){
@@ -106,7 +106,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
 static enum err work_confirm(struct job *job, struct domain *d, struct err_text *why)
 {
     const struct confirm_args *args = job->args;
-    return reset_confirm(d, &args->request, args->token, job->answer, why);
+    return reset_confirm(d, &args->enrollment.request, args->token, job->answer, why);
 }
 
 const struct rpc_method rpc_reset_confirm = {
@@ -117,6 +117,7 @@ const struct rpc_method rpc_reset_confirm = {
     .answer_size = sizeof(struct enroll_answer),
     .decode = decode_confirm,
     .work = work_confirm,
+    .finish = rpc_enrollment_draw,
     .encode = rpc_enrollment_encode,
     .release = rpc_enrollment_release,
 };

@@ -248,6 +248,8 @@ static void answer_call(const struct job *job, struct grpc_call *call)
 static void finish_job(struct loop_task *task)
 {
     struct job *job = (struct job *)task;
+    if (job->work.result == ERR_OK && job->method->finish != NULL)
+        job->work.result = job->method->finish(job, &job->work.why);
     log_failure(job);
     if (job->method->queues_mail && job->work.result == ERR_OK)
         job->rpc->opt.mail_queued(job->rpc->opt.mail_ctx);

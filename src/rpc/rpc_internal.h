@@ -62,6 +62,9 @@ struct rpc_method {
     /* Fills the zeroed job->answer. Thread: worker. */
     enum err (*work)(struct job *job, struct domain *d, struct err_text *why);
 
+    /* What the answer still lacks and the worker has no time for; NULL: nothing. Thread: loop. */
+    enum err (*finish)(struct job *job, struct err_text *why);
+
     /* Appends the response message. Thread: loop. */
     void (*encode)(const struct job *job, struct buf *out);
 

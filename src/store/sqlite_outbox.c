@@ -140,15 +140,27 @@ static enum err read_mail(struct sqlite_store *s, int64_t id, struct leased_mail
     return sqlite_row_check(&row, "a mail", why);
 }
 
+static enum err drop_damaged(struct sqlite_store *s, int64_t id, struct err_text *why)
+{
+    TRY(run_with(s, SQL_RESET_DAMAGED, id, why));
+    return run_with(s, SQL_OUTBOX_DELETE, id, why);
+}
+
 static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
                            struct leased_mail *out, struct err_text *why)
 {
     struct sqlite_store *s = sqlite_store_of(base);
     int64_t id;
-    TRY(choose_mail(s, now_ms, &id, why));
-    if (id == 0)
-        return err_set(why, ERR_NOT_FOUND, NULL, "no mail is due");
-    TRY(read_mail(s, id, out, why));
+    enum err e;
+    do {
+        TRY(choose_mail(s, now_ms, &id, why));
+        if (id == 0)
+            return err_set(why, ERR_NOT_FOUND, NULL, "no mail is due");
+        e = read_mail(s, id, out, why);
+        if (e == ERR_CORRUPT) /* a damaged row would be chosen again and again */
+            TRY(drop_damaged(s, id, why));
+    } while (e == ERR_CORRUPT);
+    TRY(e);
     TRY(store_sqlite_writes(s, why));
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_LEASE);
     sqlite3_bind_int64(stmt, 1, id);

@@ -280,6 +280,8 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
     [SQL_RESET_BY_TOKEN] = "SELECT number, user, state, expire_ms FROM reset WHERE token_hash = ?1",
     [SQL_RESET_SET] = "UPDATE reset SET state = ?2, attempts = ?3, last_error = ?4 "
                       "WHERE number = ?1 AND state IN (1, 3)",
+    [SQL_RESET_DAMAGED] = "UPDATE reset SET state = 4, last_error = 'the mail is damaged' WHERE "
+                          "state IN (1, 3) AND number = (SELECT reset FROM outbox WHERE id = ?1)",
     [SQL_RESET_CONFIRM] = "UPDATE reset SET state = 5 WHERE number = ?1",
     [SQL_RESET_REPLACE] = "UPDATE reset SET state = 7 WHERE user = (SELECT user FROM reset WHERE "
                           "number = ?1) AND number < ?1 AND state IN (1, 2, 3)",

@@ -32,7 +32,7 @@ static int64_t mono(struct clock *c)
     return ((struct house *)c)->mono_ms;
 }
 
-static void open_all(struct house *h)
+void house_open(struct house *h)
 {
     must(h, store_sqlite_open(&h->store, scratch_path(&h->scratch, "db"), &h->why));
     struct domain_options opt = {.store = h->store,
@@ -47,7 +47,7 @@ static void open_all(struct house *h)
     must(h, domain_new(&h->domain, &opt, &h->why));
 }
 
-static void close_all(struct house *h)
+void house_close(struct house *h)
 {
     domain_free(h->domain);
     h->store->ops->close(h->store);
@@ -61,20 +61,20 @@ void house_init(struct house *h)
     scratch_init(&h->scratch);
     must(h, keyring_create(scratch_path(&h->scratch, "keyring"), &h->why));
     must(h, keyring_load(&h->keyring, scratch_path(&h->scratch, "keyring"), &h->why));
-    open_all(h);
+    house_open(h);
 }
 
 void house_release(struct house *h)
 {
-    close_all(h);
+    house_close(h);
     keyring_free(h->keyring);
     scratch_release(&h->scratch);
 }
 
 void house_reopen(struct house *h)
 {
-    close_all(h);
-    open_all(h);
+    house_close(h);
+    house_open(h);
 }
 
 void house_advance(struct house *h, int64_t ms)

@@ -32,6 +32,9 @@ struct house {
 
 void house_init(struct house *h);
 void house_release(struct house *h);
+/* For a test that has business with the database itself: house_close, then house_open. */
+void house_close(struct house *h);
+void house_open(struct house *h);
 /* As after a restart of the process. */
 void house_reopen(struct house *h);
 /* Both clocks. */

@@ -9,6 +9,7 @@
 #include "domain/reset.h"
 #include "support/house.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -503,6 +504,71 @@ static void without_password_policy_or_mail_there_is_none(void **state)
     assert_string_equal(w->house.why.reason, "POLICY_OFF");
 }
 
+/* ---- damage
+ * --------------------------------------------------------------------------------------- */
+
+/* Changes the database behind the daemon's back. */
+static void damage(struct world *w, const char *sql)
+{
+    sqlite3 *db;
+    house_close(&w->house);
+    assert_int_equal(sqlite3_open(scratch_path(&w->house.scratch, "db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    house_open(&w->house);
+}
+
+/* The replaced secret is looked at after wrong codes only: what is wrong with it must neither undo
+ * their charge nor tell that they are wrong. */
+static void guesses_count_beside_a_damaged_old_secret(void **state)
+{
+    struct world *w = *state;
+    static const char *const damages[] = {"UPDATE superseded SET sealed = zeroblob(61)",
+                                          "UPDATE superseded SET key_id = 99",
+                                          "UPDATE superseded SET algorithm = 77"};
+    char token[OUTBOX_TOKEN_LEN + 1];
+    struct outbox_parcel parcel;
+    struct enroll_answer fresh;
+    request_token(w, token, &parcel);
+    assert_int_equal(confirm(w, T, U, token, &fresh), ERR_OK);
+    struct secret *s = secret_of(&fresh);
+    assert_int_equal(verify(w, house_code(&w->house, s, 0), &fresh.enrollment).outcome,
+                     VERIFY_ACCEPTED);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        damage(w, damages[i]);
+        house_advance(&w->house, HOUR_MS);
+        for (int guess = 0; guess < 5; guess++)
+            assert_int_equal(verify(w, house_wrong_code(&w->house, s), NULL).outcome,
+                             VERIFY_WRONG_CODE);
+        assert_int_equal(verify(w, house_wrong_code(&w->house, s), NULL).outcome, VERIFY_LOCKED);
+        house_advance(&w->house, HOUR_MS);
+        assert_int_equal(verify(w, house_code(&w->house, s, 0), NULL).outcome, VERIFY_ACCEPTED);
+    }
+    secret_free(s);
+    enroll_answer_release(&fresh);
+}
+
+static void a_damaged_mail_is_not_in_the_way(void **state)
+{
+    struct world *w = *state;
+    static const char *const damages[] = {
+        "UPDATE outbox SET token = zeroblob(84)", "UPDATE outbox SET key_id = 99",
+        "UPDATE outbox SET token = zeroblob(1000)", "UPDATE outbox SET kind = -5"};
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        struct reset_status bad, good;
+        struct outbox_parcel parcel;
+        assert_int_equal(request(w, U, "alice@mail.example", NULL, &bad), ERR_OK);
+        damage(w, damages[i]);
+        assert_int_equal(request(w, "bob", "bob@mail.example", NULL, &good), ERR_OK);
+        assert_true(lease(w, &parcel));
+        assert_string_equal(parcel.leased.mail.address, "bob@mail.example");
+        assert_int_equal(look(w, bad.id).state, RESET_FAILED);
+        report(w, &parcel, OUTBOX_SENT, NULL);
+        assert_false(lease(w, &parcel));
+        house_advance(&w->house, HOUR_MS);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -522,6 +588,8 @@ int main(void)
         TEST(the_same_request_mails_once),
         TEST(a_reset_does_not_unlock),
         TEST(without_password_policy_or_mail_there_is_none),
+        TEST(guesses_count_beside_a_damaged_old_secret),
+        TEST(a_damaged_mail_is_not_in_the_way),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);
 }
