@@ -87,6 +87,13 @@ def test_a_mail_that_was_taken_is_taken(make_server, make_postman):
     assert postman.events("mail_server_down") == []
 
 
+def test_a_yes_that_libcurl_does_not_know(make_server, make_postman):
+    """It calls anything but 250 an error; RFC 5321 calls 2xx a yes."""
+    server, postman, end, error = one_mail(make_server, make_postman, at("dot", "251 2.6.0 queued"))
+    assert (end, error) == ("delivered", "")
+    assert len(server.stuffed) == 1 and postman.events("mail_server_down") == []
+
+
 def test_a_mail_whose_answer_was_lost_comes_again(make_server, make_postman):
     """M4: the connection is lost after the whole mail, before the 250."""
     server = make_server(at("dot", CLOSE))
