@@ -149,11 +149,14 @@ static enum err fold_some(struct sqlite_store *s, uint32_t limit, struct err_tex
 enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why)
 {
     uint32_t trimmed;
-    if (s->log.batch_rows == 0)
+    struct fold *f = &s->log.fold;
+    f->owed += 2 * s->log.batch_rows;
+    if (s->log.batch_rows == 0 || f->owed < f->share)
         return ERR_OK;
-    uint32_t share = s->log.fold.share + 2 * s->log.batch_rows;
-    TRY(fold_some(s, share, why));
-    return sqlite_fold_trim(s, s->log.now_ms, share, &trimmed, why);
+    uint32_t portion = f->owed;
+    f->owed = 0;
+    TRY(fold_some(s, portion, why));
+    return sqlite_fold_trim(s, s->log.now_ms, portion, &trimmed, why);
 }
 
 /* *last is the newest row, up to itself, before which nothing may be remembered any more:
