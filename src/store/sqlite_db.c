@@ -4,11 +4,6 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-/* The write-ahead log goes into the file when it is this long, and while that fails it may
- * grow up to the maximum; then there are no more transactions. */
-#define WAL_FRAMES     2000
-#define WAL_FRAMES_MAX 32000
-
 static bool is_damage(int rc)
 {
     return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
@@ -97,30 +92,37 @@ static int checkpoint(struct sqlite_db *db, int mode)
     int frames = 0, moved = 0;
     int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &moved);
     if (rc == SQLITE_OK && moved == frames)
-        db->wal_frames = 0;
+        db->wal_frames = 0; /* the next transaction starts it anew */
     return rc;
 }
 
-/* Before a transaction: the log must be trusted and bounded. */
-static enum err tidy_log(struct sqlite_db *db, struct err_text *why)
+/* Empties a log that may hold what the disk does not. */
+static enum err clear_log(struct sqlite_db *db, struct err_text *why)
 {
-    if (db->suspect) {
-        int rc = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
-        if (rc != SQLITE_OK)
-            return failed(db, rc, why);
-        db->suspect = false;
-    }
-    if (db->wal_frames < WAL_FRAMES)
+    if (!db->suspect)
+        return ERR_OK;
+    int rc = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+    if (rc != SQLITE_OK)
+        return failed(db, rc, why);
+    db->suspect = false;
+    return ERR_OK;
+}
+
+/* The log must not grow without end. */
+static enum err shorten_log(struct sqlite_db *db, struct err_text *why)
+{
+    if (db->wal_frames < db->wal_limit)
         return ERR_OK;
     int rc = checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
-    if (rc != SQLITE_OK && db->wal_frames >= WAL_FRAMES_MAX)
+    if (rc != SQLITE_OK && db->wal_frames >= SQLITE_DB_WAL_OVER * db->wal_limit)
         return failed(db, rc, why);
     return ERR_OK;
 }
 
 enum err sqlite_db_begin(struct sqlite_db *db, struct err_text *why)
 {
-    TRY(tidy_log(db, why));
+    TRY(clear_log(db, why));
+    TRY(shorten_log(db, why));
     db->usable = true;
     return sqlite_db_run(db, SQL_BEGIN, why);
 }
@@ -149,4 +151,5 @@ void sqlite_db_rollback(struct sqlite_db *db)
     if (sqlite3_get_autocommit(db->handle) == 0)
         sqlite3_step(db->stmts[SQL_ROLLBACK]);
     sqlite3_reset(db->stmts[SQL_ROLLBACK]);
+    (void)clear_log(db, NULL);
 }

@@ -6,12 +6,17 @@
  *
  * A statement that fails loses its transaction: nothing of it may count, every further
  * statement fails, and only sqlite_db_rollback ends it. (Damage that a SELECT finds is that
- * SELECT's own failure.) After a failure of input or output the next begin first moves the
- * write-ahead log into the file and empties it: pages of a commit whose fsync failed must
- * not come back, and what an earlier commit made durable must not depend on them.
+ * SELECT's own failure.)
+ *
+ * When an fsync fails, the kernel takes the pages for clean, and no other fsync writes them.
+ * So a commit that failed could be found whole by the next process and not be on the disk,
+ * and what that one appends would hang in the air. Therefore the write-ahead log is emptied
+ * into the file after such a failure, at once if it can be, else before the next transaction;
+ * and whenever the database is opened.
  *
  * The lock against a second process is one of fcntl(2): it is gone as soon as this process
- * closes any descriptor of the file. Nobody else may open it. Thread: worker. */
+ * closes any descriptor of the file, so nobody else in it may open the file.
+ * Thread: worker. */
 
 #include "base/err.h"
 #include "base/str.h"
@@ -20,11 +25,17 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
+/* The write-ahead log may grow to so many pages; and, while moving them into the file fails,
+ * to so many times as many: then there are no more transactions. */
+#define SQLITE_DB_WAL_LIMIT 2000
+#define SQLITE_DB_WAL_OVER  16
+
 struct sqlite_db {
     char *path;
     struct sqlite3 *handle;
     struct sqlite3_stmt *stmts[SQL_COUNT];
     int wal_frames; /* pages in the write-ahead log that are not in the file yet */
+    int wal_limit;  /* so many are moved into the file */
     bool suspect;   /* input or output failed since the log was emptied */
     bool usable;    /* a transaction is open and not lost */
     struct err_text unusable_why;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "sqlite_db_internal.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -13,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OWNER_ONLY (S_IRUSR | S_IWUSR)
+#define OWNER_ONLY     (S_IRUSR | S_IWUSR)
+#define OPEN_TO_OTHERS (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)
 
 /* Before anything is read. With the exclusive mode the lock, once taken, is held until the
  * end, and the index of the write-ahead log lives in memory instead of a -shm file. The
@@ -58,11 +58,19 @@ static enum err create(const char *path, struct err_text *why)
     return e;
 }
 
+/* By its name: whoever opens the file and closes it again ends this process's lock on it. */
 static enum err prepare_file(const char *path, struct err_text *why)
 {
+    struct stat st;
     TRY(check_folder(path, why));
-    enum err e = file_check_private(path, why);
-    return e == ERR_NOT_FOUND ? create(path, why) : e;
+    if (stat(path, &st) != 0)
+        return errno == ENOENT ? create(path, why) : system_failed(why, "cannot look at", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(why, ERR_DENIED, NULL, "not a regular file: %.120s", path);
+    if ((st.st_mode & OPEN_TO_OTHERS) != 0)
+        return err_set(why, ERR_DENIED, NULL, "mode %04o lets others in, it must be 0600: %.120s",
+                       (unsigned)(st.st_mode & 07777), path);
+    return ERR_OK;
 }
 
 static enum err open_failed(struct sqlite_db *db, int rc, struct err_text *why)
@@ -133,15 +141,14 @@ static enum err migrate(struct sqlite_db *db, int64_t from, struct err_text *why
     return exec(db, mark, why);
 }
 
-static enum err prepare_statements(struct sqlite_db *db, struct err_text *why)
+/* What a process before left in the log may be in the kernel's memory only: it goes to the disk
+ * before anything follows from it. The commit brings a sync of the emptied log. */
+static enum err settle(struct sqlite_db *db, struct err_text *why)
 {
-    for (size_t i = 0; i < SQL_COUNT; i++) {
-        int rc = sqlite3_prepare_v3(db->handle, sqlite_sql_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                    &db->stmts[i], NULL);
-        if (rc != SQLITE_OK)
-            return open_failed(db, rc, why);
-    }
-    return ERR_OK;
+    char commit[64];
+    snprintf(commit, sizeof commit, "PRAGMA user_version = %d", sqlite_sql_version);
+    TRY(exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", why));
+    return exec(db, commit, why);
 }
 
 static int count_frames(void *ctx, sqlite3 *handle, const char *name, int frames)
@@ -151,19 +158,6 @@ static int count_frames(void *ctx, sqlite3 *handle, const char *name, int frames
     struct sqlite_db *db = ctx;
     db->wal_frames = frames;
     return SQLITE_OK;
-}
-
-static enum err open_handle(struct sqlite_db *db, struct err_text *why)
-{
-    int rc =
-        sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc != SQLITE_OK)
-        return open_failed(db, rc, why);
-    sqlite3_extended_result_codes(db->handle, 1);
-    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (sqlite3_db_readonly(db->handle, "main") != 0)
-        return open_failed(db, SQLITE_READONLY, why);
-    return exec(db, settings, why);
 }
 
 /* The pragma answers with the mode that it is now. */
@@ -183,12 +177,37 @@ static enum err use_wal(struct sqlite_db *db, struct err_text *why)
     return ERR_OK;
 }
 
+static enum err prepare_statements(struct sqlite_db *db, struct err_text *why)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        int rc = sqlite3_prepare_v3(db->handle, sqlite_sql_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &db->stmts[i], NULL);
+        if (rc != SQLITE_OK)
+            return open_failed(db, rc, why);
+    }
+    return ERR_OK;
+}
+
+static enum err open_handle(struct sqlite_db *db, struct err_text *why)
+{
+    int rc =
+        sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc != SQLITE_OK)
+        return open_failed(db, rc, why);
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (sqlite3_db_readonly(db->handle, "main") != 0)
+        return open_failed(db, SQLITE_READONLY, why);
+    return exec(db, settings, why);
+}
+
 enum err sqlite_db_open(struct sqlite_db *db, const char *path, struct err_text *why)
 {
     /* Nothing in the name may mean more than a file's name. */
     size_t size = strlen(path) + sizeof "./";
     db->path = mem_alloc(size);
     snprintf(db->path, size, "%s%s", path[0] == '/' ? "" : "./", path);
+    db->wal_limit = SQLITE_DB_WAL_LIMIT;
     TRY(prepare_file(db->path, why));
     /* Counting what is allocated costs a lock each time; it is for the whole process and can
      * only be said before SQLite is used first. */
@@ -200,9 +219,6 @@ enum err sqlite_db_open(struct sqlite_db *db, const char *path, struct err_text 
     TRY(use_wal(db, why));
     while (version < sqlite_sql_version)
         TRY(migrate(db, version++, why));
-    TRY(prepare_statements(db, why));
-
-    /* What a process before left in the log may not be on the disk: see sqlite_db_internal.h. */
-    db->suspect = true;
-    return ERR_OK;
+    TRY(settle(db, why));
+    return prepare_statements(db, why);
 }

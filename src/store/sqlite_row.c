@@ -6,7 +6,12 @@
 
 int64_t sqlite_row_int(struct sqlite_row *r)
 {
-    return sqlite3_column_int64(r->stmt, r->column++);
+    int64_t n = sqlite3_column_int64(r->stmt, r->column++);
+    if (n < -SQLITE_ROW_INT_MAX || n > SQLITE_ROW_INT_MAX) {
+        r->bad = true;
+        return 0;
+    }
+    return n;
 }
 
 uint32_t sqlite_row_uint(struct sqlite_row *r, uint32_t max)

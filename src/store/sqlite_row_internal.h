@@ -20,6 +20,8 @@ struct sqlite_row {
     bool bad;
 };
 
+/* A number from -SQLITE_ROW_INT_MAX to SQLITE_ROW_INT_MAX: it can be added to. */
+#define SQLITE_ROW_INT_MAX (INT64_C(1) << 62)
 int64_t sqlite_row_int(struct sqlite_row *r);
 
 /* A number from 0 to max. */

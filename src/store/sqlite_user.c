@@ -151,6 +151,9 @@ enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
     user->factor = *f;
     user->factor.confirm_ms = now_ms != 0 ? now_ms : 1; /* 0 is pending */
     user->factor.expire_ms = 0;
+    user->factor.replaces = false;
+    user->factor.notify_address[0] = '\0';
+    user->factor.notify_locale[0] = '\0';
     user->enrolled = true;
     TRY(put_factor(s, SQL_FACTOR_PUT, user->id, &user->factor, why));
     return delete_pending(s, user->id, why);

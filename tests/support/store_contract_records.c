@@ -26,14 +26,15 @@ static struct policy big_policy(void)
     struct policy p = {.revision = 1,
                        .enabled = true,
                        .mobile = true,
-                       .suspended_until_ms = INT64_MAX,
+
+                       .suspended_until_ms = INT64_C(1) << 60,
                        .algorithm = UINT8_MAX,
                        .digits = UINT8_MAX,
                        .period = UINT16_MAX,
                        .window_steps = UINT8_MAX,
                        .enrollment_lifetime = UINT32_MAX,
                        .reset_lifetime = UINT32_MAX,
-                       .update_time_ms = INT64_MIN};
+                       .update_time_ms = -(INT64_C(1) << 60)};
     fill(p.suspended_reason, sizeof p.suspended_reason, 'a');
     fill(p.issuer, sizeof p.issuer, 'b');
     fill(p.reset_link, sizeof p.reset_link, 'c');

@@ -151,6 +151,7 @@ void model_charge(struct model_user *u, const struct charge *c, struct charged *
     note(u, c->request, &c->if_wrong, c->now_ms);
     out->result = CHARGE_READY;
     out->factor = *f;
+    out->factor.replaces = f == &u->next && u->has_own;
     out->last_step = f == &u->own ? u->last_step : -1;
 }
 
@@ -163,6 +164,8 @@ bool model_accept(struct model_user *u, const struct acceptance *a)
         u->own = u->next;
         u->own.confirm_ms = a->now_ms;
         u->own.expire_ms = 0;
+        u->own.notify_address[0] = '\0';
+        u->own.notify_locale[0] = '\0';
         u->has_own = true;
         u->has_next = false;
     }

@@ -106,7 +106,8 @@ static struct answer some_answer(struct walk *w)
     return (struct answer){.outcome = (uint8_t)below(w, 256),
                            .reason = (uint8_t)below(w, 256),
                            .retry_after_ms = below(w, 100000),
-                           .time_ms = w->kit.now_ms};
+                           .time_ms = w->kit.now_ms,
+                           .enrollment = kit_enrollment(below(w, 100))};
 }
 
 static struct enrollment_id some_enrollment(struct walk *w, const struct model_user *u)
@@ -131,14 +132,17 @@ static bool same_factor(const struct factor *a, const struct factor *b)
            a->generation == b->generation && a->key_id == b->key_id &&
            a->algorithm == b->algorithm && a->digits == b->digits && a->period == b->period &&
            a->create_ms == b->create_ms && a->confirm_ms == b->confirm_ms &&
-           a->expire_ms == b->expire_ms && a->sealed_len == b->sealed_len &&
+           a->expire_ms == b->expire_ms && a->replaces == b->replaces &&
+           strcmp(a->notify_address, b->notify_address) == 0 &&
+           strcmp(a->notify_locale, b->notify_locale) == 0 && a->sealed_len == b->sealed_len &&
            memcmp(a->sealed, b->sealed, a->sealed_len) == 0;
 }
 
 static bool same_answer(const struct answer *a, const struct answer *b)
 {
     return a->outcome == b->outcome && a->reason == b->reason &&
-           a->retry_after_ms == b->retry_after_ms && a->time_ms == b->time_ms;
+           a->retry_after_ms == b->retry_after_ms && a->time_ms == b->time_ms &&
+           memcmp(&a->enrollment, &b->enrollment, sizeof a->enrollment) == 0;
 }
 
 static void compare(struct walk *w, const struct charged *got, const struct charged *want)
@@ -271,6 +275,8 @@ static void do_pending_put(struct walk *w)
     struct factor f = kit_factor(&w->kit, generation, w->next_enrollment++);
     f.expire_ms = w->kit.now_ms + below(w, 10 * 60 * 1000);
     f.sealed_len = (uint16_t)below(w, FACTOR_SEALED_MAX + 1);
+    snprintf(f.notify_address, sizeof f.notify_address, "%u@example.com", generation);
+    snprintf(f.notify_locale, sizeof f.notify_locale, "nl");
     enum err e = h.store->ops->pending_put(h.store, h.t, h.u, &f, h.why);
     AGREE(w, e == model_pending_put(h.model, &f));
     w->failed |= e != ERR_OK;
