@@ -67,7 +67,7 @@ enum sql {
     SQL_RESET_ADD,
     SQL_RESET_GET,
     SQL_RESET_BY_TOKEN,
-    SQL_RESET_SET, /* only while the mail waits */
+    SQL_RESET_SET,     /* only while the mail waits */
     SQL_RESET_DAMAGED, /* the reset of a mail */
     SQL_RESET_CONFIRM,
     SQL_RESET_REPLACE, /* those before this one */
