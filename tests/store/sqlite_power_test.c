@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS     300
+#define ROUNDS     60
 #define BATCHES    25
 #define OPERATIONS 850 /* about those of so many batches */
 
