@@ -149,14 +149,11 @@ static enum err fold_some(struct sqlite_store *s, uint32_t limit, struct err_tex
 enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why)
 {
     uint32_t trimmed;
-    struct fold *f = &s->log.fold;
-    f->owed += 2 * s->log.batch_rows;
-    if (s->log.batch_rows == 0 || f->owed < f->share)
+    if (s->log.batch_rows == 0)
         return ERR_OK;
-    uint32_t portion = f->owed;
-    f->owed = 0;
-    TRY(fold_some(s, portion, why));
-    return sqlite_fold_trim(s, s->log.now_ms, portion, &trimmed, why);
+    uint32_t share = s->log.fold.share + 2 * s->log.batch_rows;
+    TRY(fold_some(s, share, why));
+    return sqlite_fold_trim(s, s->log.now_ms, share, &trimmed, why);
 }
 
 /* *last is the newest row, up to itself, before which nothing may be remembered any more:

@@ -24,8 +24,7 @@ struct sqlite_store;
 /* The map and the ends of the log, from the tables. */
 MUST_CHECK enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why);
 
-/* One batch's share of both, before it commits, when enough is owed. Nothing when it has added
- * nothing. */
+/* One batch's share of both, before it commits. Nothing when it has added nothing. */
 MUST_CHECK enum err sqlite_fold_step(struct sqlite_store *s, struct err_text *why);
 
 /* Deletes up to limit rows that nobody needs at now_ms; *n_out is how many. */

@@ -44,8 +44,7 @@ struct sqlite_log {
 
     struct fold {
         uint32_t after; /* begin when so many rows are not folded */
-        uint32_t share; /* a batch does so many or none: its pages cost a lone sign-in too much */
-        uint32_t owed;  /* two for each row that was added since a batch did its share */
+        uint32_t share; /* of a batch: so many, and two for each row that it has added */
         uint64_t *due;  /* the set of users to be folded, a bit each; NULL: none under way */
         size_t n_due;
         size_t word;  /* due[0..word) is empty */
