@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from kit import wait_until
 from smtpd import CLOSE, HANG, Server, elapsed
 
 QUICK = ("plaintext", "timeout_ms=1000")
@@ -129,6 +130,16 @@ def test_a_kept_connection_that_hangs(make_server, make_postman):
     postman.stop()
 
 
+def test_a_connection_that_owes_a_reply_is_not_used_again(make_server, make_postman):
+    """Else the reply to one mail would be taken for the reply to the next."""
+    server = make_server(at("dot", HANG))
+    postman = make_postman(server.url(), *QUICK)
+    assert postman.send()[0] == "deferred"
+    assert postman.send() == ("delivered", "")
+    postman.stop()
+    assert server.connections == 2
+
+
 def test_a_server_that_comes_back(make_server, make_postman):
     """One line when it goes and one when it is back; one mail a rest, and no rest is skipped,
     whatever is put into the queue meanwhile."""
@@ -183,8 +194,7 @@ def test_a_stop_cuts_off_what_is_under_way(make_server, make_postman, stage):
     server = make_server(at(stage, HANG))
     postman = make_postman(server.url(), "plaintext", "timeout_ms=60000")
     postman.mail()
-    while not server.reached.get(stage):
-        time.sleep(0.01)
+    wait_until(lambda: server.reached.get(stage), stage)
     start = time.monotonic()
     _, reports = postman.stop()
     assert elapsed(start) < 10
@@ -207,8 +217,7 @@ def test_an_idle_connection_is_ended(make_server, make_postman):
     server = make_server()
     postman = make_postman(server.url(), "plaintext")
     assert postman.send() == ("delivered", "")
-    while "QUIT" not in server.verbs():
-        time.sleep(0.05)
+    wait_until(lambda: "QUIT" in server.verbs(), "a farewell")
     assert postman.send() == ("delivered", "")
     postman.stop()
     assert server.connections == 2
