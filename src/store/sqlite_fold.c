@@ -45,7 +45,6 @@ static void load_row(struct sqlite_log *log, struct sqlite_row *row)
     row->bad = row->bad || hot.user == 0;
     if (row->bad)
         return;
-    log->now_ms = hot.time_ms;
     hot_map_put(&log->map, &hot);
 }
 
@@ -77,7 +76,6 @@ enum err sqlite_fold_load(struct sqlite_store *s, struct err_text *why)
 {
     end_fold(&s->log.fold);
     hot_map_clear(&s->log.map);
-    s->log.now_ms = 0;
     TRY(load_ends(s, why));
     return load_tail(s, why);
 }

@@ -40,7 +40,7 @@ struct sqlite_log {
     size_t cap_rows;
 
     uint32_t batch_rows; /* that this batch has added to the table */
-    int64_t now_ms;      /* the newest row's time */
+    int64_t now_ms;      /* the time of the newest of them */
 
     struct fold {
         uint32_t after; /* begin when so many rows are not folded */

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BATCHES   15
@@ -191,6 +192,45 @@ static void test_each_operation_of_opening_fails(void **state)
     }
 }
 
+/* As the first version of the schema would have left it. */
+static void make_first_version(void)
+{
+    char mark[96];
+    sqlite3 *db = NULL;
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = 1",
+             SQLITE_SQL_APPLICATION_ID);
+    assert_int_equal(sqlite3_open(db_path(), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sqlite_sql_migrations[0], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, mark, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(chmod(db_path(), 0600), 0);
+}
+
+/* It is of one version or the next, and the next start goes on from there. */
+static void test_each_operation_of_upgrading_fails(void **state)
+{
+    (void)state;
+    bool done = false;
+    for (unsigned at = 1; !done; at++) {
+        struct store *s = NULL;
+        make_first_version();
+        struct fault_plan plan = {.fail_at = at, .fail_n = UINT32_MAX};
+        fault_vfs_plan(&plan);
+        enum err e = store_sqlite_open(&s, db_path(), NULL);
+        done = fault_vfs_struck() == 0;
+        assert_true((e == ERR_OK) == done);
+        if (e == ERR_OK)
+            s->ops->close(s);
+        fault_vfs_plan(NULL);
+        s = open_ok();
+        run(s, 1, 2, "upgrade fails at", at);
+        assert_count(s, 2, "upgrade fails at", at);
+        assert_sound(s);
+        s->ops->close(s);
+        start_over();
+    }
+}
+
 /* A disk that stays broken for long: nothing is acknowledged, nothing is lost, and reading
  * what needs no disk may go on. */
 static void test_a_lasting_fault_ends(void **state)
@@ -305,6 +345,7 @@ int main(void)
         TEST(test_each_operation_and_the_next_fail),
         TEST(test_the_disk_is_full_from_each_write),
         TEST(test_each_operation_of_opening_fails),
+        TEST(test_each_operation_of_upgrading_fails),
         TEST(test_a_lasting_fault_ends),
         TEST(test_a_full_disk_can_be_read),
         TEST(test_each_commit_is_synced_once),
