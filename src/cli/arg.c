@@ -87,6 +87,12 @@ int arg_enum(const struct argp_state *state, const char *option,
     return value;
 }
 
+Twostep__V1__Channel arg_channel(const struct argp_state *state, const char *text)
+{
+    const ProtobufCEnumDescriptor *type = &twostep__v1__channel__descriptor;
+    return (Twostep__V1__Channel)arg_enum(state, "channel", type, text);
+}
+
 error_t arg_positional(int key, char *arg, struct argp_state *state, char **args, unsigned min,
                        unsigned max)
 {

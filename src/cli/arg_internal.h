@@ -6,6 +6,7 @@
  * none, and leaves *out alone then. One thread. */
 
 #include "base/err.h"
+#include "twostep/v1/twostep.pb-c.h"
 
 #include <argp.h>
 #include <protobuf-c/protobuf-c.h>
@@ -29,6 +30,9 @@ MUST_CHECK bool arg_time(const char *text, int64_t now_ms, int64_t *unix_ms_out)
  * option; argp_error with the choices when text is none. */
 int arg_enum(const struct argp_state *state, const char *option,
              const ProtobufCEnumDescriptor *type, const char *text);
+
+/* The same for --channel. */
+Twostep__V1__Channel arg_channel(const struct argp_state *state, const char *text);
 
 /* For a command's argp parser: takes the positional arguments into args[0..max) and
  * refuses fewer than min or more than max of them; ARGP_ERR_UNKNOWN for other keys. */

@@ -15,7 +15,7 @@ static const struct argp_option options_table[] = {
 struct requirement_args {
     struct cli_options *options;
     char *words[2]; /* tenant, user */
-    int channel;
+    Twostep__V1__Channel channel;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -26,7 +26,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[0] = a->options;
         return 0;
     case 'c':
-        a->channel = arg_enum(state, "channel", &twostep__v1__channel__descriptor, arg);
+        a->channel = arg_channel(state, arg);
         return 0;
     default:
         return arg_positional(key, arg, state, a->words, 2, 2);
@@ -79,7 +79,7 @@ static enum cli_exit run(struct cli_options *options, int argc, char **argv)
     twostep__v1__get_login_requirement_request__init(&request);
     request.tenant_id = a.words[0];
     request.user_id = a.words[1];
-    request.channel = (Twostep__V1__Channel)a.channel;
+    request.channel = a.channel;
     struct remote_answer answer;
     enum cli_exit exit_code =
         remote_call(&answer, options, &twostep__v1__two_step_service__descriptor,

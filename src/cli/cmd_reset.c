@@ -21,11 +21,6 @@ enum {
     KEY_CLIENT_ADDRESS,
 };
 
-static Twostep__V1__Channel channel_of(const struct argp_state *state, const char *arg)
-{
-    return (Twostep__V1__Channel)arg_enum(state, "channel", &twostep__v1__channel__descriptor, arg);
-}
-
 static void show_state(Twostep__V1__ResetState reset_state)
 {
     printf("%s\n", names_short(&twostep__v1__reset_state__descriptor, (int)reset_state));
@@ -40,8 +35,7 @@ static void show_until(const Google__Protobuf__Timestamp *expire_time)
     term_field("good until", "%s", until);
 }
 
-/* ---- request
- * --------------------------------------------------------------------------------------- */
+/* ---- request */
 
 static const struct argp_option request_options[] = {
     {"password-verified", 'p', 0, 0, "You have checked the user's password just now", 0},
@@ -69,7 +63,7 @@ static error_t parse_request(int key, char *arg, struct argp_state *state)
         a->request.password_verified = 1;
         return 0;
     case 'c':
-        a->request.channel = channel_of(state, arg);
+        a->request.channel = arg_channel(state, arg);
         return 0;
     case KEY_LOCALE:
         a->request.locale = arg;
@@ -120,8 +114,7 @@ static enum cli_exit run_request(struct cli_options *options, int argc, char **a
     return exit_code;
 }
 
-/* ---- confirm
- * --------------------------------------------------------------------------------------- */
+/* ---- confirm */
 
 struct confirm_args {
     struct enrollment_view view;
@@ -189,8 +182,7 @@ static enum cli_exit run_confirm(struct cli_options *options, int argc, char **a
     return exit_code;
 }
 
-/* ---- show
- * ------------------------------------------------------------------------------------------ */
+/* ---- show */
 
 struct show_args {
     struct cli_options *options;

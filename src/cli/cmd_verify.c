@@ -49,8 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->is_recovery_code = true;
         return 0;
     case 'c':
-        a->request.channel = (Twostep__V1__Channel)arg_enum(state, "channel",
-                                                            &twostep__v1__channel__descriptor, arg);
+        a->request.channel = arg_channel(state, arg);
         return 0;
     case KEY_REQUEST_ID:
         a->request.request_id = arg;

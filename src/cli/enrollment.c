@@ -49,8 +49,7 @@ error_t enrollment_option(struct enrollment_view *v, const struct enrollment_fie
         return 0;
     case 'c':
         v->channel = arg;
-        *f->channel = (Twostep__V1__Channel)arg_enum(state, "channel",
-                                                     &twostep__v1__channel__descriptor, arg);
+        *f->channel = arg_channel(state, arg);
         return 0;
     case 'q':
         *f->qr_format =
