@@ -170,6 +170,14 @@ struct str check_code(struct violations *v, const char *field, const char *value
     return STR("");
 }
 
+struct actor check_actor(struct violations *v, const struct job *job, const char *client_address)
+{
+    return (struct actor){
+        .caller = str_from(job->caller->name),
+        .client_address = check_ip(v, "client_address", client_address),
+    };
+}
+
 enum grpc_status check_channel(struct violations *v, const struct job *job, int wanted,
                                enum channel *out)
 {

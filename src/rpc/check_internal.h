@@ -43,6 +43,9 @@ bool check_uuid(struct violations *v, const char *field, const char *value, uint
 /* Only ASCII digits, as many as some policy's codes have; may be empty. */
 struct str check_code(struct violations *v, const char *field, const char *value);
 
+/* Who asks: the caller, for a user at client_address. */
+struct actor check_actor(struct violations *v, const struct job *job, const char *client_address);
+
 /* The channel that the caller asks for, or the only one it has. GRPC_PERMISSION_DENIED for
  * one that it does not have. */
 enum grpc_status check_channel(struct violations *v, const struct job *job, int wanted,

@@ -43,10 +43,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     rpc_enrollment_read_format(v, (int)m->qr_format, args);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
-    req->actor = (struct actor){
-        .caller = str_from(job->caller->name),
-        .client_address = check_ip(v, "client_address", m->client_address),
-    };
+    req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }
 

@@ -327,8 +327,7 @@ const struct rpc_method rpc_set_policy = {
     .encode = encode,
 };
 
-/* ---- GetPolicy
- * ----------------------------------------------------------------------------------- */
+/* ---- GetPolicy */
 
 static enum grpc_status decode_get(struct job *job, const ProtobufCMessage *message,
                                    struct violations *v)

@@ -10,8 +10,7 @@
 #define RESET_TOKEN_MAX   128
 #define RESET_ID_TEXT_MAX 64
 
-/* ---- ResetRequest
- * --------------------------------------------------------------------------------- */
+/* ---- ResetRequest */
 
 struct request_args {
     struct reset_mail_request request;
@@ -33,10 +32,7 @@ static enum grpc_status decode_request(struct job *job, const ProtobufCMessage *
     req->locale = check_locale(v, "locale", m->locale);
     if (check_uuid(v, "request_id", m->request_id, args->request_id))
         req->request_id = args->request_id;
-    req->actor = (struct actor){
-        .caller = str_from(job->caller->name),
-        .client_address = check_ip(v, "client_address", m->client_address),
-    };
+    req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }
 
@@ -72,8 +68,7 @@ const struct rpc_method rpc_reset_request = {
     .encode = encode_request,
 };
 
-/* ---- ResetConfirm
- * --------------------------------------------------------------------------------- */
+/* ---- ResetConfirm */
 
 struct confirm_args {
     struct enrollment_args enrollment; /* first */
@@ -96,10 +91,7 @@ static enum grpc_status decode_confirm(struct job *job, const ProtobufCMessage *
     rpc_enrollment_read_format(v, (int)m->qr_format, &args->enrollment);
     req->notify_address = check_mail(v, "notify_address", m->notify_address);
     req->locale = check_locale(v, "locale", m->locale);
-    req->actor = (struct actor){
-        .caller = str_from(job->caller->name),
-        .client_address = check_ip(v, "client_address", m->client_address),
-    };
+    req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }
 
@@ -122,8 +114,7 @@ const struct rpc_method rpc_reset_confirm = {
     .release = rpc_enrollment_release,
 };
 
-/* ---- GetReset
- * ------------------------------------------------------------------------------------- */
+/* ---- GetReset */
 
 static enum grpc_status decode_get(struct job *job, const ProtobufCMessage *message,
                                    struct violations *v)

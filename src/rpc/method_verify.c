@@ -45,10 +45,7 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     req->enrollment = enrollment_of(v, m->enrollment_id, &args->enrollment);
     if (check_uuid(v, "request_id", m->request_id, args->request_id))
         req->request_id = args->request_id;
-    req->actor = (struct actor){
-        .caller = str_from(job->caller->name),
-        .client_address = check_ip(v, "client_address", m->client_address),
-    };
+    req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }
 
