@@ -125,10 +125,8 @@ static void sign_in(struct bench *b, uint32_t user, int64_t now)
         uint64_t r = next_random(b);
         memcpy((char *)&request + 8 * i, &r, 8);
     }
-    struct charge c = {.now_ms = now,
-                       .lockout = &b->lockout,
-                       .code_digits = 6,
-                       .request = &request};
+    struct charge c = {
+        .now_ms = now, .lockout = &b->lockout, .code_digits = 6, .request = &request};
     b->store->ops->job_begin(b->store, INT64_MAX);
     must(b->store->ops->charge(b->store, ids.t, ids.u, &c, &charged, &why), &why);
     if (charged.result != CHARGE_READY)

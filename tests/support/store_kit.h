@@ -45,8 +45,8 @@ struct kit {
 };
 
 #define KIT_BUDGET_MS 10000
-#define KIT_START_MS INT64_C(1750000000000)
-#define KIT_DIGITS   6
+#define KIT_START_MS  INT64_C(1750000000000)
+#define KIT_DIGITS    6
 
 void kit_init(struct kit *k, const struct store_kind *kind, enum kit_mode mode);
 void kit_release(struct kit *k);
