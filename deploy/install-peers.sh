@@ -18,7 +18,7 @@ skipped() { echo "skipped: $1"; }
 # What a tool said last before it spoke of its own log.
 last_words() { grep -v -e '^[[:space:]]*$' -e '[Ll]og' "$log" | tail -n 1 | cut -c 1-160; }
 # Maven says what it is first, and then how to ask it for more.
-first_error() { grep -m 1 -e '^\[ERROR\]' "$log" | cut -c 9-168; }
+first_error() { sed -n '/\[ERROR\]/ { s/.*\[ERROR\] //p; q }' "$log" | cut -c 1-160; }
 
 node_peers() {
     local package=$top/tests/peers/node/package.json
