@@ -64,10 +64,11 @@ STEP_DOWN = "step-down"      # NotWritablePrimary is answered, and it is a secon
 CONCERN = "write-concern"    # answered with a writeConcernError; see roll_back and commit
 TRUNCATED = "truncated"      # half of the answer, then the connection is closed
 WRONG_LENGTH = "wrong-length"  # the header's length is that of length
-GARBAGE = "garbage"          # a header and then noise
+GARBAGE = "garbage"          # in the right frame a document of the right length, but of noise
+NOISE = "noise"              # a header and then noise
 EDIT = "edit"                # the answer is what edit(answer) makes of it
 KINDS = (DROP, HANG, LATE, ERROR, DUPLICATE, APPLY_DROP, APPLY_HANG, APPLY_ERROR, STEP_DOWN, CONCERN,
-         TRUNCATED, WRONG_LENGTH, GARBAGE, EDIT)
+         TRUNCATED, WRONG_LENGTH, GARBAGE, NOISE, EDIT)
 
 NOT_WRITABLE_PRIMARY, INTERRUPTED, AUTHENTICATION_FAILED = 10107, 11602, 18
 NOT_PRIMARY_NO_SECONDARY_OK, MAX_TIME_EXPIRED, INVALID_OPTIONS = 13435, 50, 72
@@ -555,13 +556,14 @@ def _wrong_length(message, fault):
     return struct.pack("<i", length) + message[4:]
 
 
-def _garbage(message, _fault):
-    noise = bytes((i * 151 + 77) % 256 for i in range(len(message) - HEADER.size))
-    return message[:HEADER.size] + noise
+def _noise_after(start):
+    def mangle(message, _fault):
+        return message[:start] + bytes((i * 151 + 77) % 256 for i in range(len(message) - start))
+    return mangle
 
 
 MANGLERS = {TRUNCATED: lambda message, _: message[:len(message) // 2], WRONG_LENGTH: _wrong_length,
-            GARBAGE: _garbage}
+            GARBAGE: _noise_after(HEADER.size + 9), NOISE: _noise_after(HEADER.size)}
 
 
 def _duplicate(command):
