@@ -72,7 +72,7 @@ KINDS = (DROP, HANG, LATE, ERROR, DUPLICATE, APPLY_DROP, APPLY_HANG, APPLY_ERROR
 
 NOT_WRITABLE_PRIMARY, INTERRUPTED, AUTHENTICATION_FAILED = 10107, 11602, 18
 NOT_PRIMARY_NO_SECONDARY_OK, MAX_TIME_EXPIRED, INVALID_OPTIONS = 13435, 50, 72
-TRANSACTION_TOO_OLD, WRITE_CONCERN_TIMEOUT = 225, 64
+TRANSACTION_TOO_OLD, WRITE_CONCERN_TIMEOUT, INTERNAL_ERROR = 225, 64, 1
 # After these the driver may send a retryable write again, and the server says so.
 RETRYABLE = {6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436}
 
@@ -310,8 +310,8 @@ class Fake:
         self.clear_faults()
         for thread in self._threads:
             thread.join(PATIENCE)
-        for fault in self._cleared:
-            fault.close()
+        while self._cleared:
+            self._cleared.pop().close()
 
     # Connections.
 
@@ -344,7 +344,7 @@ class Fake:
                     self._open.add(sock)
             while True:
                 self._message(sock)
-        except (Gone, OSError, ValueError):
+        except (Gone, OSError, ValueError, IndexError, struct.error, bson.errors.BSONError):
             pass
         finally:
             with self._guard:
@@ -460,6 +460,8 @@ class Fake:
                 reply = self._run(command, confirmed)
             except Refused as e:
                 reply = {**self._refusal(command, e.code, e.text), **e.more}
+            except Exception as e:  # a command that this server did not think of
+                reply = self._refusal(command, INTERNAL_ERROR, "%s: %s" % (type(e).__name__, e))
         return {**reply, "ok": 1.0} if "ok" not in reply else reply
 
     def _run(self, command, confirmed):

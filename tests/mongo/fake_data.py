@@ -17,7 +17,7 @@ DUPLICATE, NAMESPACE_NOT_FOUND, CURSOR_NOT_FOUND, COMMAND_NOT_FOUND = 11000, 26,
 CANNOT_CREATE_INDEX, UNKNOWN_FIELD = 67, 40415
 
 CODE_NAMES = {
-    2: "BadValue", 9: "FailedToParse", 13: "Unauthorized", 14: "TypeMismatch",
+    1: "InternalError", 2: "BadValue", 9: "FailedToParse", 13: "Unauthorized", 14: "TypeMismatch",
     18: "AuthenticationFailed", 26: "NamespaceNotFound", 27: "IndexNotFound",
     28: "PathNotViable", 40: "ConflictingUpdateOperators", 43: "CursorNotFound",
     50: "MaxTimeMSExpired", 52: "DollarPrefixedFieldName", 53: "InvalidIdField",
@@ -74,6 +74,11 @@ class Index:
                 isinstance(age, bool) or not isinstance(age, (int, float)) or age < 0 or
                 len(self.key) != 1 or list(self.key) == ["_id"]):
             raise Refused(CANNOT_CREATE_INDEX, "a TTL index has one field, not _id, and an age that is not negative")
+
+    def identity(self):
+        """Two indexes that are alike in this cannot both be."""
+        return (list(self.key.items()), self.unique, bool(self.spec.get("sparse")),
+                self.spec.get("partialFilterExpression"))
 
     def keys(self, document):
         """The index's entries for the document: several if a field holds an array."""
@@ -384,12 +389,11 @@ def _create_index(collection, index):
     if list(index.key.items()) == [("_id", 1)]:
         return
     for old in collection.indexes:
-        same_key = list(old.key.items()) == list(index.key.items())
-        if same_key and old.name == index.name and old.spec == index.spec:
-            return
-        if old.name == index.name:
+        if old.name == index.name and old.identity() != index.identity():
             raise Refused(86, "An existing index has the same name as the requested index: " + index.name)
-        if same_key:
+        if old.identity() == index.identity():
+            if old.name == index.name and old.spec == index.spec:
+                return
             raise Refused(85, "Index already exists with a different name or options: " + old.name)
     for me, document in collection.documents.items():
         if index.clash(document, me):
