@@ -165,7 +165,7 @@ class Collection:
         """(document, positions) of each that meets the query."""
         among = self.documents.values()
         wanted = query.get("_id")
-        if wanted is not None and not isinstance(wanted, (dict, bson.Regex)):
+        if wanted is not None and not fake_query.is_operators(wanted) and not isinstance(wanted, bson.Regex):
             one = self.documents.get(order(wanted))
             among = [] if one is None else [one]
         if not among:

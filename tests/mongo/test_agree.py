@@ -2,6 +2,7 @@
 """The fake, mongo-java-server and a real MongoDB, where there is one, do the same; where one does
 not, the case says so, and README.md why."""
 import datetime
+import sys
 import threading
 
 import pytest
@@ -268,6 +269,15 @@ def test_all_servers_do_the_same(place, database, name):
         database.c.insert_many([dict(d) for d in documents])
     got = outcome(run, database.c)
     assert got == want or (want == "accepted" and not isinstance(got, Failed))
+
+
+@pytest.fixture(autouse=True)
+def _hasty_threads():
+    """Threads of Python take turns so often that the fake's commands would mix without its lock."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def together(run):
