@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: ISC
 """A MongoDB of one process for tests: the primary of a replica set with one member, in memory,
 one command at a time, that fails where a test tells it to. What it does not know is an error.
@@ -10,167 +9,39 @@ In a test:
         f.fault(APPLY_DROP, "findAndModify", "users")
         f.commands.count("findAndModify")
 
-As a program, for tests in other languages: fake.py [--port PORT] [--strict]. It says "listening
-PORT", then obeys lines of JSON on its standard input, each answered with a line, until that ends:
-
-    {"do": "fault", "kind": "apply-drop", "command": "insert"}     {"ok": true, "fault": 0}
-    {"do": "wait", "fault": 0}   {"do": "release", "fault": 0}     {"ok": true}
-    {"do": "count", "command": "insert", "collection": "users"}    {"ok": true, "n": 1}
-    {"do": "find", "db": "x", "collection": "users", "filter": {}} {"ok": true, "documents": [...]}
-    also: put, remove, reset, step_down, step_up, down, up, roll_back, commit, expire
+fake_program.py makes a program of it.
 """
-import argparse
-import collections
 import copy
 import datetime
 import itertools
-import json
-import os
-import select
-import signal
 import socket
 import struct
-import sys
 import threading
 
 import bson
-from bson import CodecOptions, json_util
+from bson import CodecOptions
 from bson.binary import UuidRepresentation
 
 import fake_data
 import fake_query
 from fake_data import Data
+# The kinds of faults are for whoever imports this, too.
+from fake_faults import (APPLY_DROP, APPLY_ERROR, APPLY_HANG, CONCERN, DROP, DUPLICATE, EDIT, ERROR, GARBAGE, HANG,
+                         HEADER, KINDS, LATE, MANGLERS, NOISE, PATIENCE, STEP_DOWN, TRUNCATED, WRONG_LENGTH, Command,
+                         Commands, Fault, Gone, duplicate)  # noqa: F401
 from fake_query import Refused, order
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
 CHECKSUM_PRESENT, MORE_TO_COME = 1, 2
-HEADER = struct.Struct("<iiii")
 MAX_MESSAGE = 48_000_000
 WIRE_VERSION = 13  # MongoDB 5.0
-PATIENCE = 60  # seconds for what happens by itself; never waited for when all is well
 CODEC = CodecOptions(uuid_representation=UuidRepresentation.UNSPECIFIED)
-
-# Before the command is run:
-DROP = "drop"                # the connection is closed, nothing was done
-HANG = "hang"                # no answer until released; done then, unless the client has gone
-LATE = "late"                # no answer until released; done then, even if the client has gone
-ERROR = "error"              # refused with code (and text)
-DUPLICATE = "duplicate"      # refused as a duplicate key
-# After the command was run:
-APPLY_DROP = "apply-drop"    # the connection is closed
-APPLY_HANG = "apply-hang"    # no answer until released
-APPLY_ERROR = "apply-error"  # an error is answered all the same: with code (and text)
-STEP_DOWN = "step-down"      # NotWritablePrimary is answered, and it is a secondary from then on
-CONCERN = "write-concern"    # answered with a writeConcernError; see roll_back and commit
-TRUNCATED = "truncated"      # half of the answer, then the connection is closed
-WRONG_LENGTH = "wrong-length"  # the header's length is that of length
-GARBAGE = "garbage"          # in the right frame a document of the right length, but of noise
-NOISE = "noise"              # a header and then noise
-EDIT = "edit"                # the answer is what edit(answer) makes of it
-KINDS = (DROP, HANG, LATE, ERROR, DUPLICATE, APPLY_DROP, APPLY_HANG, APPLY_ERROR, STEP_DOWN, CONCERN,
-         TRUNCATED, WRONG_LENGTH, GARBAGE, NOISE, EDIT)
 
 NOT_WRITABLE_PRIMARY, INTERRUPTED, AUTHENTICATION_FAILED = 10107, 11602, 18
 NOT_PRIMARY_NO_SECONDARY_OK, MAX_TIME_EXPIRED, INVALID_OPTIONS = 13435, 50, 72
 TRANSACTION_TOO_OLD, WRITE_CONCERN_TIMEOUT, INTERNAL_ERROR = 225, 64, 1
 # After these the driver may send a retryable write again, and the server says so.
 RETRYABLE = {6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436}
-
-# These say nothing of what a client wants.
-UNCOUNTED = {"hello", "isMaster", "ping", "buildInfo", "endSessions", "saslStart", "saslContinue"}
-
-
-class Gone(Exception):
-    """The connection ends here."""
-
-
-Command = collections.namedtuple("Command", "name db collection body")
-
-
-class Commands:
-    """What came over the wire, in order; without what drivers send on their own."""
-
-    def __init__(self):
-        self._lock, self._seen = threading.Lock(), []
-
-    def add(self, command):
-        if command.name not in UNCOUNTED:
-            with self._lock:
-                self._seen.append(command)
-
-    def seen(self, name=None, collection=None):
-        with self._lock:
-            return [c for c in self._seen if name in (None, c.name) and
-                    collection in (None, c.collection)]
-
-    def count(self, name=None, collection=None):
-        return len(self.seen(name, collection))
-
-    def counts(self):
-        return collections.Counter((c.name, c.collection) for c in self.seen())
-
-    def reset(self):
-        with self._lock:
-            self._seen.clear()
-
-
-class Fault:
-    """One scripted fault. It strikes the nth command that matches and those after it, times in
-    all (0: for ever). where: a query on the command, or a function of it."""
-
-    def __init__(self, kind, command=None, collection=None, where=None, nth=1, times=1, code=None,
-                 text=None, labels=None, length=None, edit=None):
-        if kind not in KINDS:
-            raise ValueError(kind)
-        self.kind, self.command, self.collection, self.where = kind, command, collection, where
-        self.skip, self.left = nth - 1, times or float("inf")
-        self.code, self.text, self.labels, self.length, self.edit = code, text, labels, length, edit
-        self.hits, self._changed = 0, threading.Condition()
-        self._released, self._pipe = False, os.pipe()
-
-    def strikes(self, command):
-        if self.left <= 0 or self.command not in (None, command.name) or \
-                self.collection not in (None, command.collection):
-            return False
-        if self.command is None and command.name in UNCOUNTED:
-            return False
-        if callable(self.where):
-            if not self.where(command.body):
-                return False
-        elif self.where and not fake_query.matches(command.body, self.where):
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        self.left -= 1
-        return True
-
-    def hit(self):
-        with self._changed:
-            self.hits += 1
-            self._changed.notify_all()
-
-    def wait(self, hits=1):
-        """Returns when it has struck; what it does before an answer is done then."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self.hits >= hits, PATIENCE), "never came: " + self.kind
-
-    def release(self):
-        """Lets go those that hang, now and later."""
-        with self._changed:
-            if not self._released:
-                self._released = True
-                os.write(self._pipe[1], b"x")
-
-    def hold(self, sock):
-        """Until it is released; Gone if the client goes first. Without a client: just that."""
-        ready, _, _ = select.select([self._pipe[0]] + ([sock] if sock else []), [], [])
-        if self._pipe[0] not in ready:
-            raise Gone
-
-    def close(self):
-        os.close(self._pipe[0])
-        os.close(self._pipe[1])
 
 
 class View:
@@ -412,7 +283,7 @@ class Fake:
         if kind == ERROR:
             refusal = self._refusal(command, fault.code, fault.text, fault.labels)
         elif kind == DUPLICATE:
-            refusal = _duplicate(command)
+            refusal = duplicate(command)
         elif kind == DROP:
             fault.hit()
             raise Gone
@@ -553,31 +424,6 @@ HANDSHAKES = ("hello", "isMaster", "ismaster")
 NAMES = {"isMaster": "hello", "ismaster": "hello", "buildinfo": "buildInfo", "findandmodify": "findAndModify"}
 
 
-def _wrong_length(message, fault):
-    length = fault.length if fault.length is not None else len(message) + 1000
-    return struct.pack("<i", length) + message[4:]
-
-
-def _noise_after(start):
-    def mangle(message, _fault):
-        return message[:start] + bytes((i * 151 + 77) % 256 for i in range(len(message) - start))
-    return mangle
-
-
-MANGLERS = {TRUNCATED: lambda message, _: message[:len(message) // 2], WRONG_LENGTH: _wrong_length,
-            GARBAGE: _noise_after(HEADER.size + 9), NOISE: _noise_after(HEADER.size)}
-
-
-def _duplicate(command):
-    error = {"code": fake_data.DUPLICATE, "keyPattern": {"_id": 1}, "keyValue": {"_id": None},
-             "errmsg": "E11000 duplicate key error collection: %s.%s index: _id_ dup key: { _id: null }"
-                       % (command.db, command.collection)}
-    if command.name in ("insert", "update"):
-        changed = {"nModified": 0} if command.name == "update" else {}
-        return {"ok": 1.0, "n": 0, **changed, "writeErrors": [{"index": 0, **error}]}
-    return {"ok": 0.0, "codeName": "DuplicateKey", **error}
-
-
 def _expire(collection, now_ms):
     gone = 0
     for index in collection.indexes:
@@ -626,84 +472,3 @@ def _parse(body):
     if not document:
         raise Gone
     return flags, {**document, **sequences}
-
-
-class Obedience:
-    """The program's standard input."""
-
-    def __init__(self, fake):
-        self.fake, self.faults = fake, []
-
-    def do_fault(self, **more):
-        self.faults.append(self.fake.fault(**more))
-        return {"fault": len(self.faults) - 1}
-
-    def do_wait(self, fault, hits=1):
-        self.faults[fault].wait(hits)
-
-    def do_release(self, fault):
-        self.faults[fault].release()
-
-    def do_clear(self):
-        self.fake.clear_faults()
-
-    def do_count(self, command=None, collection=None):
-        return {"n": self.fake.commands.count(command, collection)}
-
-    def do_reset(self):
-        self.fake.commands.reset()
-
-    def do_find(self, db, collection, filter=None):
-        return {"documents": self.fake.collection(db, collection).find(filter)}
-
-    def do_put(self, db, collection, document):
-        self.fake.collection(db, collection).put(document)
-
-    def do_remove(self, db, collection, filter=None):
-        return {"n": self.fake.collection(db, collection).remove(filter)}
-
-    def do_step_down(self):
-        self.fake.step_down()
-
-    def do_step_up(self):
-        self.fake.step_up()
-
-    def do_down(self):
-        self.fake.down()
-
-    def do_up(self):
-        self.fake.up()
-
-    def do_roll_back(self):
-        return {"undone": self.fake.roll_back()}
-
-    def do_commit(self):
-        self.fake.commit()
-
-    def do_expire(self, now_ms):
-        return {"n": self.fake.expire(now_ms)}
-
-    def obey(self, line):
-        try:
-            order_ = json_util.loads(line)
-            return {"ok": True, **(getattr(self, "do_" + order_.pop("do"))(**order_) or {})}
-        except Exception as e:  # whoever wrote the line is told
-            return {"ok": False, "error": "%s: %s" % (type(e).__name__, e)}
-
-
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--port", type=int, default=0)
-    p.add_argument("--strict", action="store_true")
-    p.add_argument("--no-sessions", action="store_true")
-    opt = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    with Fake(opt.port, opt.strict, not opt.no_sessions) as fake:
-        print("listening %d" % fake.port, flush=True)
-        obedience = Obedience(fake)
-        for line in sys.stdin:
-            print(json.dumps(json.loads(json_util.dumps(obedience.obey(line)))), flush=True)
-
-
-if __name__ == "__main__":
-    main()
