@@ -314,7 +314,7 @@ class Fake:
                 "errmsg": fault.text or "waiting for replication timed out",
                 "errInfo": {"wtimeout": True} if code == WRITE_CONCERN_TIMEOUT else {}}}
         elif kind == EDIT:
-            return fault.edit(copy.deepcopy(reply))
+            return fault.edit(copy.deepcopy(reply)) if callable(fault.edit) else fault.edit
         return reply
 
     def _refusal(self, command, code, text, labels=None):

@@ -28,7 +28,7 @@ TRUNCATED = "truncated"      # half of the answer, then the connection is closed
 WRONG_LENGTH = "wrong-length"  # the header's length is that of length
 GARBAGE = "garbage"          # a document of the right length and end, with noise in between
 NOISE = "noise"              # a header and then noise
-EDIT = "edit"                # the answer is what edit(answer) makes of it
+EDIT = "edit"                # the answer is what edit(answer) makes of it, or edit
 KINDS = (DROP, HANG, LATE, ERROR, DUPLICATE, APPLY_DROP, APPLY_HANG, APPLY_ERROR, STEP_DOWN, CONCERN,
          TRUNCATED, WRONG_LENGTH, GARBAGE, NOISE, EDIT)
 

@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
 import mongo_servers
 
+pytestmark = pytest.mark.unsanitized  # there is nothing of the build in it
 THREADS = 16
 WHEN = datetime.datetime(2026, 11, 25, 14, 25)
 MAX_DOCUMENT = 16 * 1024 * 1024

@@ -25,6 +25,7 @@ import mongo_servers
 from fake import (APPLY_DROP, APPLY_ERROR, APPLY_HANG, CONCERN, DROP, DUPLICATE, EDIT, ERROR, GARBAGE, HANG, LATE,
                   NOISE, PATIENCE, STEP_DOWN, TRUNCATED, WRONG_LENGTH)
 
+pytestmark = pytest.mark.unsanitized  # there is nothing of the build in it
 MAJORITY = {"w": "majority", "journal": True}
 
 
@@ -395,6 +396,9 @@ def test_program():
         assert program.do(do="count", command="insert") == {"ok": True, "n": 1}
         assert program.do(do="put", db="x", collection="users", document={"_id": 1, "v": {"$numberLong": "5"}})["ok"]
         assert client.x.users.find_one() == {"_id": 1, "v": 5}
+        assert program.do(do="fault", kind="edit", command="findAndModify", edit={"ok": 1.0, "value": None})["ok"]
+        assert client.x.users.find_one_and_update({}, {"$set": {"v": 6}}) is None
+        assert client.x.users.find_one() == {"_id": 1, "v": 6}
         assert not program.do(do="nothing")["ok"] and not program.do(do="fault", kind="odd")["ok"]
         for what in ("reset", "step_down", "step_up", "down", "up", "commit", "clear"):
             assert program.do(do=what) == {"ok": True}
