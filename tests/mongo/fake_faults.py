@@ -121,7 +121,7 @@ class Fault:
     def hold(self, sock):
         """Until it is released; Gone if the client goes first. Without a client: just that."""
         ready, _, _ = select.select([self._pipe[0]] + ([sock] if sock else []), [], [])
-        if self._pipe[0] not in ready:
+        if sock in ready:  # a client that waits for an answer says nothing else
             raise Gone
 
     def close(self):
