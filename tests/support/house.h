@@ -20,6 +20,7 @@ struct house {
     struct scratch scratch;
     struct keyring *keyring;
     struct store *store;
+    struct domain_shared *shared;
     struct domain *domain;
     struct err_text why; /* of the last call that failed */
 };
