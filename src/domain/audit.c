@@ -161,13 +161,14 @@ void audit_batch_end(struct domain *d, bool committed)
     forget_pending(d);
 }
 
-/* Not longer than the job may wait: whoever has the chain may be waiting for the store. */
+/* Not longer than the job may wait: whoever has the chain may be waiting for the store. A clock
+ * that is set back makes it longer, but not for ever: they give up, too. */
 static enum err take_chain(struct domain *d, struct err_text *why)
 {
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += d->budget_ms / 1000 + 1;
-    if (pthread_mutex_clocklock(&d->shared->chain.lock, CLOCK_MONOTONIC, &until) != 0)
+    if (pthread_mutex_timedlock(&d->shared->chain.lock, &until) != 0)
         return err_set(why, ERR_UNAVAILABLE, NULL, "the audit log takes too long");
     return ERR_OK;
 }
