@@ -360,7 +360,7 @@ static void before_it_is_prepared_nothing_is_decided(void **state)
 /* ---- a store that is transactional -------------------------------------------------------------
  */
 
-static enum err commit; /* how batches end there */
+static enum err commit = ERR_OK; /* how batches end there */
 
 static enum err commit_as_wanted(struct store *s, struct err_text *why)
 {
@@ -370,6 +370,7 @@ static enum err commit_as_wanted(struct store *s, struct err_text *why)
 
 static void call_it_transactional(struct office *o)
 {
+    commit = ERR_OK;
     o->ops = *o->stores[0]->ops;
     o->ops.transactional = true;
     o->ops.batch_commit = commit_as_wanted;
@@ -393,6 +394,20 @@ static void an_embedded_store_is_tried_all_the_time(void **state)
     assert_false(works(o));
     tick(o, 0);
     assert_true(works(o));
+}
+
+static void nor_does_an_embedded_store_decide_before_that(void **state)
+{
+    struct office *o = *state;
+    call_it_transactional(o);
+    assert_false(works(o));
+    struct question q = question(o);
+    run(o, 0, &q);
+    assert_false(q.was_decided);
+    assert_int_equal(q.work.result, ERR_UNAVAILABLE);
+    tick(o, 0);
+    assert_true(works(o));
+    assert_int_equal(ask(o, 0), ERR_OK);
 }
 
 static void a_batch_fails_as_a_whole(void **state)
@@ -487,6 +502,7 @@ int main(void)
         TEST(nor_is_it_a_failure),
         TEST(what_began_before_the_last_failure_does_not_close),
         UNREADY(before_it_is_prepared_nothing_is_decided),
+        UNREADY(nor_does_an_embedded_store_decide_before_that),
         TEST(an_embedded_store_is_tried_all_the_time),
         TEST(a_batch_fails_as_a_whole),
         TEST(many_workers_with_a_store_that_comes_and_goes),
