@@ -133,7 +133,7 @@ static bool is_refused(const struct executor_worker *on, const struct work *w)
 static void refuse(const struct executor_worker *on, struct work *w)
 {
     w->result = err_set(&w->why, ERR_UNAVAILABLE, NULL,
-                        "the store does not answer; calls are refused until it does");
+                        "the store does not answer; until it does, nothing is asked of it");
     w->refused = true;
     breaker_refused(on->executor->breaker);
 }

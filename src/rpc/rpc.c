@@ -230,6 +230,8 @@ static void answer_call(const struct job *job, struct grpc_call *call)
 {
     if (job->work.result != ERR_OK) {
         struct refusal r = refusal_of(job->work.result, &job->work.why);
+        if (job->work.refused)
+            r.text = job->work.why.text;
         struct violations v = {0};
         if (job->work.result == ERR_INVALID && job->work.why.field != NULL)
             v = (struct violations){.n = 1, .list = {{job->work.why.field, job->work.why.text}}};
