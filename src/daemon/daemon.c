@@ -147,9 +147,14 @@ static void stop_mailroom(struct daemon *d)
     mailroom_free(d->mailroom);
 }
 
+static int start_store_files(struct daemon *d, struct err_text *why)
+{
+    return stores_new(&d->stores, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
 static int start_store(struct daemon *d, struct err_text *why)
 {
-    enum err e = stores_open(&d->stores, d->set, why);
+    enum err e = stores_open(d->stores, why);
     if (e == ERR_OK)
         return EX_OK;
     return e == ERR_INVALID || e == ERR_DENIED || e == ERR_CONFLICT ? EX_CONFIG : EX_UNAVAILABLE;
@@ -157,7 +162,7 @@ static int start_store(struct daemon *d, struct err_text *why)
 
 static void stop_store(struct daemon *d)
 {
-    stores_close(d->stores);
+    stores_free(d->stores);
 }
 
 static struct domain_options domain_options(const struct daemon *d)
@@ -363,7 +368,8 @@ static const struct part {
     {"keyring", start_keyring, stop_keyring, true},
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
-    {"store", start_store, stop_store, false},
+    {"store files", start_store_files, stop_store, true},
+    {"store", start_store, NULL, false},
     {"domain", start_domain, stop_domain, false},
     {"loops", start_loops, stop_loops, false},
     {"rpc", start_rpc, stop_rpc, false},

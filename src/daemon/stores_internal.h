@@ -13,18 +13,21 @@ struct settings;
 struct store;
 struct stores;
 
+/* Reads what the settings name beside the store itself; set is borrowed. */
+MUST_CHECK enum err stores_new(struct stores **out, const struct settings *set,
+                               struct err_text *why);
+
 /* ERR_INVALID, ERR_DENIED and ERR_CONFLICT are for the operator to mend. */
-MUST_CHECK enum err stores_open(struct stores **out, const struct settings *set,
-                                struct err_text *why);
+MUST_CHECK enum err stores_open(struct stores *s, struct err_text *why);
 
-/* Fine with NULL. */
-void stores_close(struct stores *s);
+/* Closes what was opened. Fine with NULL. */
+void stores_free(struct stores *s);
 
-/* 0 for NULL. */
+/* How many are open; 0 for NULL. */
 size_t stores_count(const struct stores *s);
 struct store *stores_at(const struct stores *s, size_t i);
 
-/* Was it asked for that the process starts and serves its health while the store is down? */
+/* May the process start while the store is down, and wait for it? */
 bool stores_may_be_down(const struct stores *s);
 
 #endif
