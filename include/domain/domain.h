@@ -15,8 +15,8 @@
  * Work goes in batches of jobs: begin, then job_begin, one decision, job_end for each,
  * then commit. An answer may leave the process after commit returned ERR_OK, and not
  * before. On a transactional store the audit records of a batch are part of it; on any other, a
- * job's records follow what it did, and a job whose records could not be written fails, though
- * what it did stays. Thread: the worker. */
+ * job's records follow what it did. A job whose records could not be written fails, though what it
+ * did stays; they are written with the domain's next job. Thread: the worker. */
 
 #include "base/err.h"
 #include "base/str.h"

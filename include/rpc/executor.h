@@ -35,6 +35,9 @@ struct work {
 };
 #define EXECUTOR_BUDGET_MS 5000
 
+/* A store that did not answer in less than this has not failed: the caller was in a hurry. */
+#define EXECUTOR_FAIR_MS 500
+
 struct executor_options {
     struct domain *const *domains; /* borrowed; one for each worker, used there only */
     size_t n_workers;

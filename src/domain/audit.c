@@ -9,6 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Records that could not be written are owed up to this size. */
+#define AUDIT_OWED_MAX (256 * 1024)
+
 /* A record in audit.pending: this, then the tenant, then the body. */
 struct frame {
     int64_t time_ms;
@@ -118,10 +121,12 @@ static enum err append_next(struct domain *d, struct audit_record *r, struct err
     return ERR_OK;
 }
 
-static enum err append_pending(struct domain *d, struct err_text *why)
+/* *done: how many bytes of pending are in the chain now. */
+static enum err append_pending(struct domain *d, size_t *done, struct err_text *why)
 {
     const char *p = (const char *)d->audit.pending.data;
-    for (size_t at = 0; at < d->audit.pending.len;) {
+    *done = 0;
+    for (size_t at = 0; at < d->audit.pending.len; *done = at) {
         struct frame frame;
         memcpy(&frame, p + at, sizeof frame);
         at += sizeof frame;
@@ -133,15 +138,21 @@ static enum err append_pending(struct domain *d, struct err_text *why)
         /* A record of which nothing was known came to be in the store after all. */
         if (e == ERR_CONFLICT && !d->opt.store->ops->transactional)
             e = append_next(d, &r, why);
+        if (e == ERR_CONFLICT)
+            return err_set(why, ERR_UNAVAILABLE, NULL, "somebody else writes this audit chain");
         TRY(e);
     }
     return ERR_OK;
 }
 
-static void forget_pending(struct domain *d)
+/* The first bytes of pending. */
+static void forget_pending(struct domain *d, size_t n)
 {
-    buf_clear(&d->audit.pending);
-    d->audit.job_start = 0;
+    struct buf *pending = &d->audit.pending;
+    if (n < pending->len)
+        memmove(pending->data, pending->data + n, pending->len - n);
+    pending->len -= n;
+    d->audit.job_start = pending->len;
 }
 
 enum err audit_append_batch(struct domain *d, struct err_text *why)
@@ -149,7 +160,8 @@ enum err audit_append_batch(struct domain *d, struct err_text *why)
     struct audit_chain *c = &d->shared->chain;
     pthread_mutex_lock(&c->lock);
     d->audit.before = c->head;
-    return append_pending(d, why);
+    size_t done;
+    return append_pending(d, &done, why);
 }
 
 void audit_batch_end(struct domain *d, bool committed)
@@ -158,7 +170,7 @@ void audit_batch_end(struct domain *d, bool committed)
     if (!committed)
         c->head = d->audit.before;
     pthread_mutex_unlock(&c->lock);
-    forget_pending(d);
+    forget_pending(d, d->audit.pending.len);
 }
 
 /* Not longer than the job may wait: whoever has the chain may be waiting for the store. A clock
@@ -177,11 +189,13 @@ enum err audit_append_job(struct domain *d, struct err_text *why)
 {
     if (d->audit.pending.len == 0)
         return ERR_OK;
+    size_t done = 0;
     enum err e = take_chain(d, why);
     if (e == ERR_OK) {
-        e = append_pending(d, why);
+        e = append_pending(d, &done, why);
         pthread_mutex_unlock(&d->shared->chain.lock);
     }
-    forget_pending(d);
+    bool too_much = e != ERR_OK && d->audit.pending.len - done > AUDIT_OWED_MAX;
+    forget_pending(d, too_much ? d->audit.pending.len : done);
     return e;
 }

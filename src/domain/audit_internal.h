@@ -39,8 +39,9 @@ MUST_CHECK enum err audit_append_batch(struct domain *d, struct err_text *why);
 /* Gives the chain back: the batch did or did not commit, so the head is the new or the old one. */
 void audit_batch_end(struct domain *d, bool committed);
 
-/* Appends what the job that has ended noted, each record for good. On failure the rest is
- * forgotten. For a store that is not transactional. */
+/* Appends what the job that has ended noted, each record for good. On failure the rest is owed:
+ * this domain's next job appends it before its own, and what was of unknown end may then be there
+ * twice. For a store that is not transactional. */
 MUST_CHECK enum err audit_append_job(struct domain *d, struct err_text *why);
 
 #endif

@@ -27,7 +27,7 @@ struct audit_chain {
 /* Records wait here until their batch commits, or on a store that is not transactional, until their
  * job ends. */
 struct audit {
-    struct buf pending;       /* framed records of kept jobs, and the present job's */
+    struct buf pending;       /* framed records: owed, of kept jobs, and the present job's */
     size_t job_start;         /* where the present job's records begin in pending */
     struct audit_head before; /* while this domain has the chain: where the head was */
 };

@@ -111,10 +111,10 @@ static int64_t budget_of(const struct executor *e, const struct work *w)
     return left < 1 ? 1 : left < EXECUTOR_BUDGET_MS ? left : EXECUTOR_BUDGET_MS;
 }
 
-static void run_one(const struct executor_worker *on, struct work *w)
+static void run_one(const struct executor_worker *on, struct work *w, int64_t budget_ms)
 {
     struct err_text late = {0};
-    domain_job_begin(on->domain, budget_of(on->executor, w));
+    domain_job_begin(on->domain, budget_ms);
     w->result = w->decide(w, on->domain, &w->why);
     enum err ended = domain_job_end(on->domain, w->result, &late);
     if (w->result == ERR_OK && ended != ERR_OK) {
@@ -162,7 +162,7 @@ static void run_together(const struct executor_worker *on, struct queue_list *wo
             if (is_refused(on, w))
                 refuse(on, w);
             else
-                run_one(on, w);
+                run_one(on, w, budget_of(on->executor, w));
             probed |= has_probed(w);
         }
         result = domain_batch_commit(on->domain, &why);
@@ -195,17 +195,19 @@ static void run_alone(const struct executor_worker *on, struct work *w)
         return;
     }
     uint64_t mark = breaker_mark(on->executor->breaker);
+    int64_t budget_ms = budget_of(on->executor, w);
     struct err_text why = {0};
     enum err result = domain_batch_begin(on->domain, &why);
     if (result == ERR_OK) {
-        run_one(on, w);
+        run_one(on, w, budget_ms);
         result = domain_batch_commit(on->domain, &why);
     }
     if (result != ERR_OK) {
         w->result = result;
         w->why = why;
     }
-    note_one(on->executor->breaker, w, mark);
+    if (w->result == ERR_OK || budget_ms >= EXECUTOR_FAIR_MS)
+        note_one(on->executor->breaker, w, mark);
 }
 
 /* One wake-up a loop, however many works it gets back. */

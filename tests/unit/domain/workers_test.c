@@ -303,6 +303,13 @@ static void many_workers_write_one_chain(void **state)
     secret_free(secret);
 }
 
+static enum err no_appends(void *ctx, const char *op, bool after, int64_t budget_ms)
+{
+    (void)budget_ms;
+    bool down = *(bool *)ctx && !after && strcmp(op, "audit_append") == 0;
+    return down ? ERR_UNAVAILABLE : ERR_OK;
+}
+
 static void spoil_append(struct workers *w, bool after)
 {
     w->op = "audit_append";
@@ -312,19 +319,43 @@ static void spoil_append(struct workers *w, bool after)
     assert_null(w->op);
 }
 
-/* A record of which nobody knows whether it was written: the next one follows what is there. */
+/* A record of which nobody knows whether it was written: the next one follows what is there, and
+ * the worker who owes it writes it (again) before the next of its own. */
 static void a_lost_answer_leaves_the_chain_whole(void **state)
 {
     struct workers *w = *state;
     assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
     set_enabled(w, 0, true);
     int64_t before = check_chain(w);
-    spoil_append(w, true);
+    spoil_append(w, true); /* it was written */
     assert_int_equal(try_code(w, 2, "123456"), ERR_OK);
     assert_int_equal(check_chain(w), before + 2);
-    spoil_append(w, false);
+    assert_int_equal(try_code(w, 1, "123456"), ERR_OK);
+    assert_int_equal(check_chain(w), before + 4);
+
+    before += 4;
+    spoil_append(w, false); /* it was not */
     assert_int_equal(try_code(w, 2, "123456"), ERR_OK);
-    assert_int_equal(check_chain(w), before + 3);
+    assert_int_equal(check_chain(w), before + 1);
+    assert_true(is_on(w, 1)); /* any job that goes well */
+    assert_int_equal(check_chain(w), before + 2);
+}
+
+/* For ever is too long: what a worker owes is bounded. */
+static void not_more_is_owed_than_there_is_room_for(void **state)
+{
+    struct workers *w = *state;
+    bool is_down = true;
+    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
+    set_enabled(w, 0, true);
+    int64_t before = check_chain(w);
+    w->remote.gate = no_appends;
+    w->remote.ctx = &is_down;
+    for (int i = 0; i < 2500; i++)
+        assert_int_equal(try_code(w, 1, "123456"), ERR_UNAVAILABLE);
+    is_down = false;
+    assert_int_equal(try_code(w, 1, "123456"), ERR_OK);
+    assert_in_range(check_chain(w) - before, 1, 2499);
 }
 
 static void append_behind(struct workers *w)
@@ -399,6 +430,7 @@ int main(void)
         TEST(a_destroyed_key_works_no_longer_than_a_second),
         TEST(many_workers_write_one_chain),
         TEST(a_lost_answer_leaves_the_chain_whole),
+        TEST(not_more_is_owed_than_there_is_room_for),
         TEST(a_record_that_came_behind_is_followed),
         TEST(the_probe_prepares_what_the_start_could_not),
     };

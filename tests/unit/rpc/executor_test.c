@@ -307,6 +307,27 @@ static void a_refusal_is_no_sign_of_life(void **state)
     assert_false(works(o));
 }
 
+/* Or else one caller with deadlines that are too short could shut the service to all. */
+static void the_haste_of_a_caller_is_no_failure(void **state)
+{
+    struct office *o = *state;
+    o->down = true;
+    for (int i = 0; i < 2 * BREAK_AFTER; i++) {
+        struct question q = question(o);
+        q.work.deadline_ms = o->house.mono_ms + EXECUTOR_FAIR_MS - 1;
+        run(o, i % WORKERS, &q);
+        assert_int_equal(q.work.result, ERR_UNAVAILABLE);
+        assert_false(q.work.refused);
+    }
+    assert_true(works(o));
+    for (int i = 0; i < BREAK_AFTER; i++) {
+        struct question q = question(o);
+        q.work.deadline_ms = o->house.mono_ms + EXECUTOR_FAIR_MS;
+        run(o, i % WORKERS, &q);
+    }
+    assert_false(works(o));
+}
+
 static void nor_is_it_a_failure(void **state)
 {
     struct office *o = *state;
@@ -500,6 +521,7 @@ int main(void)
         TEST(failures_that_are_not_in_a_row_do_not_count),
         TEST(a_refusal_is_no_sign_of_life),
         TEST(nor_is_it_a_failure),
+        TEST(the_haste_of_a_caller_is_no_failure),
         TEST(what_began_before_the_last_failure_does_not_close),
         UNREADY(before_it_is_prepared_nothing_is_decided),
         UNREADY(nor_does_an_embedded_store_decide_before_that),
