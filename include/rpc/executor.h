@@ -9,6 +9,7 @@
 
 struct domain;
 struct executor;
+struct metrics;
 
 /* One decision on its way. Owned by one thread at a time: the loop that made it, the queue, the
  * worker, and the loop again. */
@@ -20,6 +21,7 @@ struct work {
     /* How it ended; on any but ERR_OK nothing of it is in the store. */
     enum err result;
     struct err_text why;
+    int64_t queued_us; /* the executor's */
 };
 
 struct executor_options {
@@ -27,6 +29,7 @@ struct executor_options {
     struct queue *queue;       /* borrowed; to the worker */
     struct loop *const *loops; /* borrowed */
     size_t n_loops;            /* at most EXECUTOR_LOOPS_MAX */
+    struct metrics *metrics;   /* borrowed; what it counts goes there. NULL: it does not count */
 };
 #define EXECUTOR_LOOPS_MAX 64
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "domain/domain.h"
+#include "meter_internal.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 struct executor {
     struct executor_options opt;
     _Atomic bool store_works;
+    struct meter meter;
     bool probed; /* the batch has written something to find out. Thread: worker */
 };
 
@@ -20,6 +22,7 @@ struct executor *executor_new(const struct executor_options *opt)
         abort();
     struct executor *e = mem_zalloc(1, sizeof *e);
     e->opt = *opt;
+    meter_init(&e->meter, opt->metrics);
     atomic_store(&e->store_works, true);
     return e;
 }
@@ -31,7 +34,21 @@ void executor_free(struct executor *e)
 
 void executor_submit(struct executor *e, struct queue_list *works)
 {
+    int64_t now_us = meter_now_us(&e->meter);
+    for (struct queue_item *i = works->first; i != NULL; i = i->next)
+        ((struct work *)i)->queued_us = now_us;
+    /* Before the worker can count them out again. */
+    meter_queued(&e->meter, works->count);
     queue_push(e->opt.queue, works);
+    meter_turned_away(&e->meter, works->count);
+}
+
+static void count_taken(struct executor *e, const struct queue_list *works)
+{
+    int64_t now_us = meter_now_us(&e->meter);
+    meter_taken(&e->meter, works->count);
+    for (struct queue_item *i = works->first; i != NULL; i = i->next)
+        meter_waited(&e->meter, ((struct work *)i)->queued_us, now_us);
 }
 
 static void run_one(struct work *w, struct domain *d)
@@ -92,12 +109,18 @@ void executor_run_batch(void *ctx, struct queue_list *works)
     struct executor *e = ctx;
     struct err_text why = {0};
     e->probed = false;
+    count_taken(e, works);
     enum err result = domain_batch_begin(e->opt.domain, &why);
     if (result == ERR_OK) {
-        for (struct queue_item *i = works->first; i != NULL; i = i->next)
+        for (struct queue_item *i = works->first; i != NULL; i = i->next) {
             run_one((struct work *)i, e->opt.domain);
+            meter_ended(&e->meter, ((struct work *)i)->result);
+        }
+        int64_t began_us = meter_now_us(&e->meter);
         result = domain_batch_commit(e->opt.domain, &why);
+        meter_committed(&e->meter, works->count, began_us);
     }
+    meter_ended(&e->meter, result);
     /* Whose data is damaged is not known; alone, a repeated call finds out. */
     enum err told = result == ERR_CORRUPT && works->count > 1 ? ERR_UNAVAILABLE : result;
     if (result != ERR_OK)
