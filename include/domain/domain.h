@@ -19,6 +19,7 @@
 struct clock;
 struct domain;
 struct keyring;
+struct metrics;
 struct store;
 
 struct domain_options {
@@ -28,6 +29,7 @@ struct domain_options {
     struct lockout_rule lockout;
     bool mail_is_configured; /* is there a mail server to hand mails to? */
     struct reset_limits reset_limits;
+    struct metrics *metrics; /* borrowed; mails are counted there. NULL: they are not */
 };
 
 /* Opens what the service itself needs in the store: its own data key, which is made when

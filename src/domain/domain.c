@@ -7,6 +7,7 @@
 #include "crypto/secret.h"
 #include "domain_internal.h"
 #include "keys_internal.h"
+#include "outbox_internal.h"
 #include "policy_cache_internal.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ enum err domain_new(struct domain **out, const struct domain_options *opt, struc
     d->keys = keys_new();
     d->policies = policy_cache_new();
     d->scratch = secret_new();
+    outbox_count_into(d, opt->metrics);
     enum err e = prepare(d, why);
     if (e != ERR_OK) {
         domain_free(d);

@@ -8,6 +8,7 @@
 #include "domain/domain.h"
 
 struct keys;
+struct metric;
 struct policy_cache;
 struct secret;
 
@@ -28,7 +29,8 @@ struct domain {
     struct policy_cache *policies;
     struct secret *scratch; /* one opened TOTP secret at a time; empty between jobs */
     struct audit audit;
-    bool caches_touched; /* the present job put something into a cache that is not committed */
+    struct metric *mails; /* by enum outbox_event */
+    bool caches_touched;  /* the present job put something into a cache that is not committed */
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "audit_internal.h"
 #include "base/clock.h"
+#include "base/metric.h"
 #include "crypto/random.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
@@ -67,6 +68,28 @@ enum err outbox_seal_token(struct domain *d, struct tenant_id t, struct user_id 
     return ERR_OK;
 }
 
+void outbox_count_into(struct domain *d, struct metrics *metrics)
+{
+    static const char *const events[OUTBOX_EVENTS] = {
+        [OUTBOX_EVENT_QUEUED] = "queued",
+        [OUTBOX_EVENT_SENT] = "sent",
+        [OUTBOX_EVENT_DEFERRED] = "deferred",
+        [OUTBOX_EVENT_FAILED] = "failed",
+    };
+    d->mails = metric_new(
+        metrics,
+        &(struct metric_options){
+            .name = "twostep_mails_total",
+            .help = "What became of mails: put into the outbox, taken by the mail server, to be "
+                    "tried again, given up.",
+            .rows = {.n_names = 1, .names = {"event"}, .n = OUTBOX_EVENTS, .values = events}});
+}
+
+void outbox_count(struct domain *d, enum outbox_event event)
+{
+    metric_add(d->mails, event, 1);
+}
+
 enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
                        const struct factor *f, int64_t now_ms, struct err_text *why)
 {
@@ -77,7 +100,9 @@ enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
                      .due_ms = now_ms,
                      .expire_ms = now_ms + NOTICE_LIFETIME_MS};
     outbox_address(&m, str_from(f->notify_address), str_from(f->notify_locale));
-    return d->opt.store->outbox->mail_put(d->opt.store, t, u, &m, why);
+    TRY(d->opt.store->outbox->mail_put(d->opt.store, t, u, &m, why));
+    outbox_count(d, OUTBOX_EVENT_QUEUED);
+    return ERR_OK;
 }
 
 /* ---- out of it
@@ -161,6 +186,7 @@ static enum err fail(struct domain *d, const struct outbox_parcel *p, const char
     struct store *store = d->opt.store;
     TRY(store->outbox->mail_failed(store, tenant_of(&p->leased), p->leased.mail.id, error, why));
     note_end(d, p, "failed", error);
+    outbox_count(d, OUTBOX_EVENT_FAILED);
     return ERR_OK;
 }
 
@@ -235,6 +261,7 @@ static enum err defer(struct domain *d, const struct outbox_report *r, struct er
         return fail(d, r->parcel, r->error, why);
     TRY(store->outbox->mail_deferred(store, tenant_of(l), l->mail.id, due, r->error, why));
     note_end(d, r->parcel, "deferred", r->error);
+    outbox_count(d, OUTBOX_EVENT_DEFERRED);
     return ERR_OK;
 }
 
@@ -246,6 +273,7 @@ enum err outbox_report(struct domain *d, const struct outbox_report *report, str
     case OUTBOX_SENT:
         TRY(store->outbox->mail_sent(store, tenant_of(l), l->mail.id, why));
         note_end(d, report->parcel, "sent", "");
+        outbox_count(d, OUTBOX_EVENT_SENT);
         return ERR_OK;
     case OUTBOX_DEFERRED:
         return defer(d, report, why);

@@ -6,6 +6,7 @@
 
 #include "domain/outbox.h"
 
+struct metrics;
 struct secret;
 
 /* Both are checked values of at most their fields' sizes. */
@@ -19,5 +20,18 @@ MUST_CHECK enum err outbox_seal_token(struct domain *d, struct tenant_id t, stru
 /* Queues the notice that f was confirmed, where somebody gave an address for it. */
 MUST_CHECK enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
                                   const struct factor *f, int64_t now_ms, struct err_text *why);
+
+enum outbox_event {
+    OUTBOX_EVENT_QUEUED,
+    OUTBOX_EVENT_SENT,
+    OUTBOX_EVENT_DEFERRED,
+    OUTBOX_EVENT_FAILED,
+    OUTBOX_EVENTS
+};
+
+/* From now on events are counted there; metrics may be NULL. An event counts when it is decided:
+ * if its batch then fails, it counts again with the next try. */
+void outbox_count_into(struct domain *d, struct metrics *metrics);
+void outbox_count(struct domain *d, enum outbox_event event);
 
 #endif

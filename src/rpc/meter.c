@@ -12,10 +12,11 @@ static const int64_t counts[] = {1, 2, 5, 10, 20, 50, 100, 200, 500};
 
 /* In the order of enum verify_outcome, from the first that is sent. */
 static const char *const outcomes[] = {
-    "accepted",     "wrong_code",   "replayed_code",     "locked",
-    "not_enrolled", "not_required", "superseded_secret", "enrollment_expired",
+    "accepted",     "wrong_code",        "replayed_code",      "locked",          "not_enrolled",
+    "not_required", "superseded_secret", "enrollment_expired", "locked_for_good",
 };
-#define FIRST_OUTCOME VERIFY_ACCEPTED
+#define FIRST_OUTCOME   VERIFY_ACCEPTED
+#define LOCKED_FOR_GOOD (VERIFY_ENROLLMENT_EXPIRED + 1) /* until an administrator helps */
 
 /* In the order of enum login_requirement. */
 static const char *const requirements[] = {"nothing", "code", "enroll"};
@@ -93,7 +94,9 @@ void meter_init(struct meter *m, struct metrics *metrics)
 
 void meter_verified(struct meter *m, const struct verify_answer *answer)
 {
-    metric_add(m->verified, (size_t)answer->outcome - FIRST_OUTCOME, 1);
+    bool for_good = answer->outcome == VERIFY_LOCKED && answer->retry_after_ms == 0;
+    size_t outcome = for_good ? LOCKED_FOR_GOOD : (size_t)answer->outcome;
+    metric_add(m->verified, outcome - FIRST_OUTCOME, 1);
 }
 
 void meter_required(struct meter *m, const struct login_answer *answer)
