@@ -114,10 +114,10 @@ static void add_connection_metrics(struct tally *t, struct metrics *m)
 
 void tally_init(struct tally *t, const struct grpc_server_options *opt)
 {
-    if (opt->metrics == NULL)
-        return;
     t->methods = opt->methods;
     t->n_methods = opt->n_methods;
+    if (opt->metrics == NULL)
+        return;
     const char **values = mem_zalloc((opt->n_methods + 1) * METHOD_LABELS, sizeof *values);
     for (size_t i = 0; i < opt->n_methods; i++)
         label_method(&values[i * METHOD_LABELS], opt->methods[i].path);

@@ -17,7 +17,7 @@ struct grpc_method;
 struct grpc_server_options;
 struct metric;
 
-/* All NULL: nothing is counted. */
+/* All metrics NULL: nothing is counted. */
 struct tally {
     const struct grpc_method *methods; /* the server's table */
     size_t n_methods;
