@@ -72,7 +72,7 @@ enum err domain_batch_begin(struct domain *d, struct err_text *why)
 void domain_job_begin(struct domain *d)
 {
     d->caches_touched = false;
-    d->opt.store->ops->job_begin(d->opt.store);
+    d->opt.store->ops->job_begin(d->opt.store, INT64_MAX);
 }
 
 enum err domain_job_end(struct domain *d, enum err result, struct err_text *why)
