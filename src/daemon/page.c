@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +307,7 @@ static enum err open_listener(struct page *p, char bound_out[static PAGE_ADDRESS
 static void begin(void *ctx)
 {
     struct page *p = ctx;
+    pthread_setname_np(pthread_self(), "page");
     (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone */
     event_add(&p->acceptable, NULL);
 }
