@@ -213,13 +213,13 @@ def codes(daemon, before, method=None):
 
 def test_calls_are_counted_by_method_and_code(watched):
     tenant = watched.tenant()
-    before = sample(watched)
+    before, begin = sample(watched), time.monotonic()
     watched.api.login(tenant, "ann")
     with refused(grpc.StatusCode.INVALID_ARGUMENT):
         watched.api.login("", "ann")
     with refused(grpc.StatusCode.FAILED_PRECONDITION):
         watched.api.enroll(tenant, "ann", password_verified=False)
-    after = sample(watched)
+    elapsed, after = time.monotonic() - begin, sample(watched)
     assert codes(watched, before) == {"OK": 1, "InvalidArgument": 1, "FailedPrecondition": 1}
     assert codes(watched, before, "Enroll") == {"FailedPrecondition": 1}
     labels = dict(grpc_type="unary", grpc_service="twostep.v1.TwoStepService",
@@ -229,7 +229,7 @@ def test_calls_are_counted_by_method_and_code(watched):
     assert grew("grpc_server_msg_received_total") == 2
     assert grew("grpc_server_msg_sent_total") == 1
     assert grew("grpc_server_handling_seconds_count") == 2
-    assert 0 <= grew("grpc_server_handling_seconds_sum") < PATIENCE
+    assert 0 < grew("grpc_server_handling_seconds_sum") < elapsed
 
 
 def test_who_may_not_is_counted(make_daemon):
@@ -486,7 +486,8 @@ def test_connections_that_say_nothing_keep_nobody_out(watched):
             for _ in range(PAGE_CONNECTIONS_MAX * 4)]
     try:
         assert ask(watched, "/healthz")[0] == 200
-        assert idle[0].recv(1) == b""  # the oldest had to go
+        idle[0].settimeout(PAGE_SECONDS / 2)
+        assert idle[0].recv(1) == b""  # the oldest had to go before their time
     finally:
         for s in idle:
             s.close()

@@ -188,17 +188,19 @@ static void without_a_registry_counting_does_nothing(void **state)
 }
 
 #define THREADS (METRIC_OWNERS + 8) /* some have to share */
-#define ROUNDS  20000
+#define ROUNDS  200000
 
 static const int64_t thread_bounds[] = {10};
 
 struct counted {
     struct metric *counter, *gauge, *histogram;
+    pthread_barrier_t start;
 };
 
 static void *count(void *arg)
 {
-    const struct counted *c = arg;
+    struct counted *c = arg;
+    pthread_barrier_wait(&c->start);
     for (int i = 0; i < ROUNDS; i++) {
         metric_add(c->counter, (size_t)i % 2, 1);
         metric_add(c->gauge, 0, i % 2 == 0 ? 1 : -1);
@@ -222,6 +224,7 @@ static void nothing_is_lost_between_threads(void **state)
                                                             .bounds = thread_bounds,
                                                             .n_bounds = 1})};
     pthread_t threads[THREADS];
+    pthread_barrier_init(&c.start, NULL, THREADS);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count, &c), 0);
     struct buf page = BUF_INIT; /* while they count */
@@ -229,6 +232,7 @@ static void nothing_is_lost_between_threads(void **state)
     buf_release(&page);
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&c.start);
     assert_int_equal(metric_value(c.counter, 0), THREADS * ROUNDS / 2);
     assert_int_equal(metric_value(c.counter, 1), THREADS * ROUNDS / 2);
     assert_int_equal(metric_value(c.gauge, 0), 0);
