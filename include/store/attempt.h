@@ -83,6 +83,7 @@ struct acceptance {
     struct enrollment_id enrollment; /* of the factor that was charged */
     int64_t step;
     int64_t now_ms;
+    const struct lockout_rule *lockout;
     const struct request_mark *request;
     struct answer answer;
     const struct mail *notice; /* goes into the outbox with it; NULL: none */

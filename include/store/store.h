@@ -87,7 +87,8 @@ struct store_ops {
      * with out->first; else CHARGE_READY. */
     MUST_CHECK enum err (*remember)(struct store *s, struct tenant_id t, struct user_id u,
                                     const struct request_mark *r, const struct answer *a,
-                                    struct charged *out, struct err_text *why);
+                                    const struct lockout_rule *lockout, struct charged *out,
+                                    struct err_text *why);
 
     /* The secret whose code the user may be typing by mistake, when the right one is `right`: for
      * a pending one the user's own, for the user's own the one that it replaced.

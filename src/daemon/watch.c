@@ -19,7 +19,7 @@ struct watch {
     struct metrics *metrics;
     struct page *page;
     const struct rpc *rpc;
-    const struct executor *executor;
+    struct executor *executor;
     _Atomic bool listening;
 };
 
@@ -88,23 +88,67 @@ static int64_t read_store_works(void *ctx, size_t cell)
     return executor_store_works(w->executor);
 }
 
-enum err watch_start(struct watch *w, const struct rpc *rpc, const struct executor *executor,
+static struct executor_counts counts_of(const struct watch *w)
+{
+    struct executor_counts counts;
+    executor_counts(w->executor, &counts);
+    return counts;
+}
+
+static int64_t read_failures(void *ctx, size_t cell)
+{
+    (void)cell;
+    return (int64_t)counts_of(ctx).failures;
+}
+
+static int64_t read_breaks(void *ctx, size_t cell)
+{
+    (void)cell;
+    return (int64_t)counts_of(ctx).breaks;
+}
+
+static int64_t read_refused(void *ctx, size_t cell)
+{
+    (void)cell;
+    return (int64_t)counts_of(ctx).refused;
+}
+
+static void add_metrics(struct watch *w)
+{
+    const struct metric_options all[] = {
+        {.name = "twostep_serving",
+         .help = "Does it serve? As /healthz says.",
+         .kind = METRIC_GAUGE,
+         .read = read_serving},
+        {.name = "twostep_store_works",
+         .help = "0 while the store counts as failed.",
+         .kind = METRIC_GAUGE,
+         .read = read_store_works},
+        {.name = "twostep_store_failures_total",
+         .help = "Failures of the store, one by one.",
+         .read = read_failures},
+        {.name = "twostep_store_breaks_total",
+         .help = "How often the store came to count as failed.",
+         .read = read_breaks},
+        {.name = "twostep_store_refused_total",
+         .help = "Jobs refused without an attempt while the store counted as failed.",
+         .read = read_refused},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct metric_options opt = all[i];
+        opt.ctx = w;
+        (void)metric_new(w->metrics, &opt);
+    }
+}
+
+enum err watch_start(struct watch *w, const struct rpc *rpc, struct executor *executor,
                      struct err_text *why)
 {
     if (w == NULL)
         return ERR_OK;
     w->rpc = rpc;
     w->executor = executor;
-    (void)metric_new(w->metrics, &(struct metric_options){.name = "twostep_serving",
-                                                          .help = "Does it serve? As /healthz.",
-                                                          .kind = METRIC_GAUGE,
-                                                          .read = read_serving,
-                                                          .ctx = w});
-    (void)metric_new(w->metrics, &(struct metric_options){.name = "twostep_store_works",
-                                                          .help = "Does the store take commits?",
-                                                          .kind = METRIC_GAUGE,
-                                                          .read = read_store_works,
-                                                          .ctx = w});
+    add_metrics(w);
     struct page_options opt = {
         .address = w->address, .render = render, .is_serving = is_serving, .ctx = w};
     char bound[PAGE_ADDRESS_MAX];

@@ -22,8 +22,8 @@ void watch_free(struct watch *w);
 struct metrics *watch_metrics(struct watch *w);
 
 /* From here on, until watch_stop, there is the page; both are borrowed until then. */
-MUST_CHECK enum err watch_start(struct watch *w, const struct rpc *rpc,
-                                const struct executor *executor, struct err_text *why);
+MUST_CHECK enum err watch_start(struct watch *w, const struct rpc *rpc, struct executor *executor,
+                                struct err_text *why);
 void watch_stop(struct watch *w);
 
 /* Calls are accepted now. */

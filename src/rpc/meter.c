@@ -84,7 +84,8 @@ void meter_init(struct meter *m, struct metrics *metrics)
                           "How long a job waited for the store.", true);
     m->commit_jobs =
         histogram(metrics, "twostep_commit_jobs", "Jobs that shared one commit.", false);
-    m->commit_time = histogram(metrics, "twostep_commit_seconds", "How long a commit took.", true);
+    m->commit_time = histogram(metrics, "twostep_commit_seconds",
+                               "How long a commit took; without transactions, all of a job.", true);
     m->store_errors = metric_new(
         metrics, &(struct metric_options){
                      .name = "twostep_store_errors_total",

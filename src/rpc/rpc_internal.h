@@ -40,7 +40,6 @@ struct job {
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
     struct trace trace;
-    int64_t deadline_ms;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;
     struct user_id user; /* empty: the call is about the tenant */

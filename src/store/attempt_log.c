@@ -13,6 +13,8 @@
 #define CLOCK_SLACK_MS (60 * 1000)
 /* An attempt without a request id is asked for again by the store itself only. */
 #define NAMELESS_KEEP_MS (2 * 60 * 1000)
+/* So many are left at the most; those without a request id go first. */
+#define FOLDED_MAX (ATTEMPT_LOG_FOLD - ATTEMPT_LOG_FOLD_SOON)
 
 void attempt_log_release(struct attempt_log *log)
 {
@@ -158,6 +160,19 @@ static bool is_kept(const struct attempt_entry *e, const struct attempt_view *v,
                          : e->time_ms > now_ms - NAMELESS_KEEP_MS;
 }
 
+/* Drops the oldest entries of one kind until there is room for a while. */
+static void thin_out(struct attempt_log *log, bool requests)
+{
+    size_t excess = log->n > FOLDED_MAX ? log->n - FOLDED_MAX : 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < log->n; i++)
+        if (excess > 0 && log->entries[i].is_request == requests)
+            excess--;
+        else
+            log->entries[kept++] = log->entries[i];
+    log->n = kept;
+}
+
 void attempt_log_fold(struct attempt_log *log, const struct lockout_rule *rule,
                       const struct enrollment_id *own, int64_t now_ms)
 {
@@ -173,14 +188,10 @@ void attempt_log_fold(struct attempt_log *log, const struct lockout_rule *rule,
         e.answer = p.views[i].answer;
         log->entries[kept++] = e;
     }
-    /* Many attempts of a moment without a request: the newest are enough. */
-    size_t excess = kept > ATTEMPT_LOG_FOLD - ATTEMPT_LOG_FOLD_SOON
-                        ? kept - (ATTEMPT_LOG_FOLD - ATTEMPT_LOG_FOLD_SOON)
-                        : 0;
-    for (size_t i = excess; excess > 0 && i < kept; i++)
-        log->entries[i - excess] = log->entries[i];
-    log->n = kept - excess;
+    log->n = kept;
     log->failures = p.failures;
     log->last_attempt_ms = p.last_attempt_ms;
     attempt_play_release(&p);
+    thin_out(log, false);
+    thin_out(log, true);
 }

@@ -23,14 +23,12 @@ static bool is_newer(const struct mongo_user *user, const struct acceptance *a,
 /* Is it this acceptance that happened, or an earlier one of the same request? */
 static bool has_won(const struct acceptor *x)
 {
-    static const struct lockout_rule none = {.limit = UINT32_MAX};
     const struct attempt_log *log = &x->s->user->attempts;
     const struct acceptance *a = x->a;
     struct attempt_play play;
     struct charged first = {0};
     const int64_t *when = a->request != NULL ? &a->now_ms : NULL;
-    attempt_log_play(log, x->s->has_rule ? &x->s->rule : &none, mongo_user_own_id(x->s->user),
-                     &play);
+    attempt_log_play(log, a->lockout, mongo_user_own_id(x->s->user), &play);
     size_t at = attempt_log_find(log, &play, &x->entry.mark, when);
     bool won = at < log->n &&
                mongo_append_recall(x->s->user, &play, at, &x->entry.mark, a->now_ms, &first) ==
@@ -85,8 +83,7 @@ static enum err change(struct mongo_user *user, void *args, struct err_text *why
     }
     /* What came before is about the secret of before. */
     attempt_log_append(&user->attempts, &x->entry);
-    if (x->s->has_rule)
-        attempt_log_fold(&user->attempts, &x->s->rule, mongo_user_own_id(user), x->a->now_ms);
+    attempt_log_fold(&user->attempts, x->a->lockout, mongo_user_own_id(user), x->a->now_ms);
     if (f == &user->next)
         confirm(user, f, x->a->now_ms);
     user->last_step = x->a->step;
@@ -158,11 +155,13 @@ enum err mongo_accept(struct store *base, struct tenant_id t, struct user_id u,
     struct mongo_store *s = mongo_store_of(base);
     struct acceptor x = {.s = s, .t = t, .u = u, .a = a, .why = why};
     const struct factor *f;
-    x.entry = (struct attempt_entry){
-        .kind = ATTEMPT_WON, .time_ms = a->now_ms, .answer = a->answer, .mark = s->attempt};
+    x.entry =
+        (struct attempt_entry){.kind = ATTEMPT_WON, .time_ms = a->now_ms, .answer = a->answer};
     if (a->request != NULL)
         x.entry.mark = *a->request;
-    else if (!s->has_attempt)
+    else if (s->has_attempt)
+        x.entry.mark = s->attempt;
+    else
         mongo_db_random(x.entry.mark.id, REQUEST_ID_LEN);
     TRY(mongo_users_know(s, t, u, MONGO_HOT, why));
     bool whole = !is_newer(s->user, a, &f) || f != &s->user->own || a->notice != NULL ||

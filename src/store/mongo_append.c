@@ -154,13 +154,12 @@ static enum mongo_end append_note(struct mongo_store *s, struct tenant_id t, str
     return end;
 }
 
-/* What became of a note: the rule of the lock has no part in it. */
+/* What became of a note. */
 static void conclude_note(const struct mongo_user *user, const struct attempt_entry *entry,
-                          struct charged *out)
+                          const struct lockout_rule *rule, struct charged *out)
 {
-    static const struct lockout_rule none = {.limit = UINT32_MAX};
     struct attempt_play play;
-    attempt_log_play(&user->attempts, &none, mongo_user_own_id(user), &play);
+    attempt_log_play(&user->attempts, rule, mongo_user_own_id(user), &play);
     const struct attempt_view *v = &play.views[user->attempts.n - 1];
     *out = (struct charged){.result = CHARGE_READY, .last_step = -1};
     if (v->end == ATTEMPT_TOO_MANY)
@@ -172,7 +171,8 @@ static void conclude_note(const struct mongo_user *user, const struct attempt_en
 
 enum err mongo_append_remember(struct store *base, struct tenant_id t, struct user_id u,
                                const struct request_mark *r, const struct answer *a,
-                               struct charged *out, struct err_text *why)
+                               const struct lockout_rule *lockout, struct charged *out,
+                               struct err_text *why)
 {
     struct mongo_store *s = mongo_store_of(base);
     struct attempt_entry entry = {
@@ -181,15 +181,15 @@ enum err mongo_append_remember(struct store *base, struct tenant_id t, struct us
         enum err e;
         enum mongo_end end = append_note(s, t, u, &entry, &e, why);
         if (end == MONGO_DONE && e == ERR_OK)
-            conclude_note(s->user, &entry, out);
+            conclude_note(s->user, &entry, lockout, out);
         if (end == MONGO_DONE)
             return e;
         if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
             return mongo_db_failed(why);
         /* Sent again, it counts once. A duplicate is a log that is full, or one that somebody
          * else has just begun. */
-        if (end == MONGO_DUPLICATE && s->has_rule)
-            TRY(mongo_append_make_room(s, t, u, &s->rule, entry.time_ms, why));
+        if (end == MONGO_DUPLICATE)
+            TRY(mongo_append_make_room(s, t, u, lockout, entry.time_ms, why));
         if (end == MONGO_DUPLICATE && mongo_db_now_ms() >= s->db.deadline_ms)
             return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
     }

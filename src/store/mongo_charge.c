@@ -213,7 +213,8 @@ static enum err without_charge(struct attempt *a, struct charged *out, bool *aga
     struct answer told = *answer;
     if (out->result == CHARGE_LOCKED)
         told.retry_after_ms = out->retry_after_ms;
-    TRY(mongo_append_remember(&a->s->base, a->t, a->u, c->request, &told, &remembered, a->why));
+    TRY(mongo_append_remember(&a->s->base, a->t, a->u, c->request, &told, c->lockout, &remembered,
+                              a->why));
     if (remembered.result != CHARGE_READY)
         *out = remembered;
     return ERR_OK;
@@ -234,10 +235,8 @@ static void begin(struct attempt *a)
         mongo_db_random(a->entry.mark.id, REQUEST_ID_LEN);
     if (c->enrollment != NULL)
         a->entry.enrollment = *c->enrollment;
-    s->rule = *c->lockout;
-    s->has_rule = true;
     s->attempt = a->entry.mark;
-    s->has_attempt = true;
+    s->has_attempt = c->request == NULL;
 }
 
 /* One append, and what came of it. *again: nothing did. */

@@ -133,10 +133,25 @@ static enum mongo_end end_of_reply(const bson_t *reply, struct err_text *why)
         }
     /* Happened, but not for a majority, and may be undone yet. */
     if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it)) {
-        enum mongo_end one = end_of_part(&it, why);
-        end = one == MONGO_REFUSED ? MONGO_REFUSED : MONGO_UNKNOWN;
+        (void)end_of_part(&it, why);
+        end = MONGO_UNKNOWN;
     }
     return end;
+}
+
+/* The driver takes any bytes for a reply: what is not one is an outcome that nobody knows. */
+static bool is_sound(const bson_t *reply)
+{
+    bson_iter_t ok;
+    return bson_validate(reply, BSON_VALIDATE_NONE, NULL) &&
+           bson_iter_init_find(&ok, reply, "ok") && BSON_ITER_HOLDS_NUMBER(&ok) &&
+           bson_iter_as_int64(&ok) == 1;
+}
+
+static enum mongo_end unsound(struct err_text *why)
+{
+    err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "mongodb: a reply that makes no sense");
+    return MONGO_UNKNOWN;
 }
 
 /* Runs a command that writes; *reply is to be destroyed. */
@@ -152,7 +167,9 @@ static enum mongo_end run_write(struct mongo_db *db, bson_t *command, bson_t *re
         mongoc_client_write_command_with_opts(db->client, db->name, command, &opts, reply, &error);
     bson_destroy(&opts);
     *code = ok ? 0 : (int)error.code;
-    enum mongo_end end = end_of_reply(reply, why);
+    if (ok && !is_sound(reply))
+        return unsound(why);
+    enum mongo_end end = ok ? end_of_reply(reply, why) : MONGO_DONE;
     if (ok || end != MONGO_DONE)
         return end;
     bool of_server = error.domain == MONGOC_ERROR_SERVER || error.domain == MONGOC_ERROR_QUERY;
@@ -219,7 +236,7 @@ enum err mongo_db_find(struct mongo_db *db, const struct mongo_find *f, bson_t *
     for (;;) {
         bson_t reply;
         bson_error_t error = {0};
-        bool ok = run_find(db, f, &reply, &error);
+        bool ok = run_find(db, f, &reply, &error) && is_sound(&reply);
         enum err e = ok ? first_of(&reply, out, found, why) : ERR_OK;
         bson_destroy(&reply);
         if (ok)
@@ -233,10 +250,29 @@ enum err mongo_db_find(struct mongo_db *db, const struct mongo_find *f, bson_t *
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+/* The document that a reply of findAndModify has, or null. */
+static enum mongo_end value_of(const bson_t *reply, bson_t *out, bool *found, struct err_text *why)
+{
+    bson_iter_t it;
+    const uint8_t *data = NULL;
+    uint32_t n;
+    bson_t doc;
+    bool there = bson_iter_init_find(&it, reply, "value");
+    if (there && BSON_ITER_HOLDS_NULL(&it))
+        return MONGO_DONE;
+    if (there && BSON_ITER_HOLDS_DOCUMENT(&it))
+        bson_iter_document(&it, &n, &data);
+    if (data == NULL || !bson_init_static(&doc, data, n))
+        return unsound(why);
+    bson_copy_to(&doc, out);
+    *found = true;
+    return MONGO_DONE;
+}
+
 enum mongo_end mongo_db_modify(struct mongo_db *db, const struct mongo_change *c, bson_t *out,
                                bool *found, struct err_text *why)
 {
-    bson_t command = BSON_INITIALIZER, reply, doc;
+    bson_t command = BSON_INITIALIZER, reply;
     int code;
     mongo_put_text(&command, "findAndModify", mongo_collection_names[c->in]);
     mongo_put_doc(&command, "query", c->filter);
@@ -247,29 +283,22 @@ enum mongo_end mongo_db_modify(struct mongo_db *db, const struct mongo_change *c
     if (c->upsert)
         mongo_put_bool(&command, "upsert", true);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
-    bson_iter_t it;
-    const uint8_t *data = NULL;
-    uint32_t n;
     *found = false;
-    if (end == MONGO_DONE && bson_iter_init_find(&it, &reply, "value") &&
-        BSON_ITER_HOLDS_DOCUMENT(&it)) {
-        bson_iter_document(&it, &n, &data);
-        *found = data != NULL && bson_init_static(&doc, data, n);
-        if (*found)
-            bson_copy_to(&doc, out);
-    }
+    if (end == MONGO_DONE)
+        end = value_of(&reply, out, found, why);
     bson_destroy(&reply);
     bson_destroy(&command);
     return end;
 }
 
 /* The field n of a reply. */
-static int64_t count_of(const bson_t *reply)
+static enum mongo_end count_of(const bson_t *reply, int64_t *out, struct err_text *why)
 {
     bson_iter_t it;
-    return bson_iter_init_find(&it, reply, "n") && BSON_ITER_HOLDS_NUMBER(&it)
-               ? bson_iter_as_int64(&it)
-               : 0;
+    if (!bson_iter_init_find(&it, reply, "n") || !BSON_ITER_HOLDS_NUMBER(&it))
+        return unsound(why);
+    *out = bson_iter_as_int64(&it);
+    return MONGO_DONE;
 }
 
 /* A command whose list has one element. */
@@ -284,7 +313,9 @@ static enum mongo_end run_one(struct mongo_db *db, const char *verb, enum mongo_
     mongo_put_doc(&array, "0", element);
     mongo_end_array(&command, &array);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
-    *n_out = end == MONGO_DONE ? count_of(&reply) : 0;
+    *n_out = 0;
+    if (end == MONGO_DONE)
+        end = count_of(&reply, n_out, why);
     bson_destroy(&reply);
     bson_destroy(&command);
     return end;

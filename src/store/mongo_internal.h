@@ -33,11 +33,8 @@ struct mongo_store {
 
     /* Of the present job. */
     struct mongo_user *user;     /* as of the last operation; NULL: none was read */
-    struct request_mark attempt; /* of the last charge; its id is random without a request */
+    struct request_mark attempt; /* of the last charge, if that had no request: random */
     bool has_attempt;
-
-    bool has_rule; /* the last rule of a charge */
-    struct lockout_rule rule;
 };
 
 static inline struct mongo_store *mongo_store_of(struct store *base)
@@ -90,7 +87,8 @@ enum err mongo_accept(struct store *base, struct tenant_id t, struct user_id u,
                       const struct acceptance *a, bool *won, struct err_text *why);
 enum err mongo_append_remember(struct store *base, struct tenant_id t, struct user_id u,
                                const struct request_mark *r, const struct answer *a,
-                               struct charged *out, struct err_text *why);
+                               const struct lockout_rule *lockout, struct charged *out,
+                               struct err_text *why);
 
 /* mongo_tenant.c: policies, data keys */
 enum err mongo_tenant_policy_get(struct store *base, struct tenant_id t, struct policy *out,

@@ -95,7 +95,8 @@ enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct use
                               const struct acceptance *a, bool *won, struct err_text *why);
 enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
                                 const struct request_mark *r, const struct answer *a,
-                                struct charged *out, struct err_text *why);
+                                const struct lockout_rule *lockout, struct charged *out,
+                                struct err_text *why);
 
 /* sqlite_outbox.c: resets and mails */
 extern const struct outbox_ops sqlite_outbox_ops;

@@ -185,8 +185,10 @@ enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct use
 
 enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
                                 const struct request_mark *r, const struct answer *a,
-                                struct charged *out, struct err_text *why)
+                                const struct lockout_rule *lockout, struct charged *out,
+                                struct err_text *why)
 {
+    (void)lockout; /* what was locked out is recorded as that */
     struct sqlite_store *s = sqlite_store_of(base);
     struct sqlite_user *user;
     struct hot hot;

@@ -310,6 +310,8 @@ def test_a_failing_disk_lets_nobody_in_and_is_got_over(fragile, faults):
     page = watching.sample(fragile)
     assert page.total("twostep_store_works") == 0 == page.total("twostep_serving")
     assert page.total("twostep_store_errors_total", error="unavailable") >= 18
+    assert page.total("twostep_store_breaks_total") == 1
+    assert page.total("twostep_store_failures_total") >= 18
     fragile.faults.set()
     wait_until(lambda: health(fragile) == health_pb2.HealthCheckResponse.SERVING, "it works again")
     assert fragile.api.outcome(tenant, "bob", bob.code_at(fragile.now)) == "REPLAYED_CODE"

@@ -294,6 +294,7 @@ static enum err act_verify(struct kit *k, void *args)
     struct acceptance a = {.enrollment = charged.factor.enrollment,
                            .step = v->step,
                            .now_ms = k->now_ms,
+                           .lockout = &k->lockout,
                            .request = &r,
                            .answer = kit_answer(k, KIT_ACCEPTED)};
     return k->store->ops->accept(k->store, kit_tenant(T), kit_user(U), &a, &v->won, &k->why);

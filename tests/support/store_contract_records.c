@@ -507,6 +507,7 @@ static enum err act_crowd(struct kit *k, void *args)
     struct acceptance a = {.enrollment = kit_enrollment(11),
                            .step = 1001,
                            .now_ms = k->now_ms,
+                           .lockout = &k->lockout,
                            .request = &first,
                            .answer = kit_answer(k, KIT_ACCEPTED)};
     bool won = false;

@@ -164,7 +164,10 @@ enum err kit_charge(struct kit *k, const char *t, const char *u, const struct ch
 static enum err act_accept(struct kit *k, void *args)
 {
     struct args *a = args;
-    return STORE->accept(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->out, &k->why);
+    struct acceptance accepted = *(const struct acceptance *)a->in;
+    if (accepted.lockout == NULL)
+        accepted.lockout = &k->lockout;
+    return STORE->accept(k->store, kit_tenant(a->t), kit_user(a->u), &accepted, a->out, &k->why);
 }
 
 enum err kit_accept(struct kit *k, const char *t, const char *u, const struct acceptance *a,
@@ -176,8 +179,8 @@ enum err kit_accept(struct kit *k, const char *t, const char *u, const struct ac
 static enum err act_remember(struct kit *k, void *args)
 {
     struct args *a = args;
-    return STORE->remember(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->in2, a->out,
-                           &k->why);
+    return STORE->remember(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->in2, &k->lockout,
+                           a->out, &k->why);
 }
 
 enum err kit_remember(struct kit *k, const char *t, const char *u, const struct request_mark *r,

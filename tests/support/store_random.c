@@ -191,6 +191,7 @@ static void accept_step(struct walk *w, struct here *h, const struct enrollment_
     struct acceptance a = {.enrollment = *id,
                            .step = some_step(w, h->model),
                            .now_ms = w->kit.now_ms,
+                           .lockout = some_rule(w),
                            .request = r,
                            .answer = some_answer(w)};
     bool won = false;
@@ -236,7 +237,8 @@ static void do_remember(struct walk *w)
     struct request_mark r = some_request(w);
     struct answer a = some_answer(w);
     struct charged got, want;
-    AGREE(w, h.store->ops->remember(h.store, h.t, h.u, &r, &a, &got, h.why) == ERR_OK);
+    AGREE(w,
+          h.store->ops->remember(h.store, h.t, h.u, &r, &a, some_rule(w), &got, h.why) == ERR_OK);
     model_remember(h.model, &r, &a, &want);
     AGREE(w, got.result == want.result);
     if (want.result == CHARGE_REPEATED)
@@ -374,8 +376,11 @@ static void do_batch(struct walk *w)
         w->kit.store->ops->batch_abandon(w->kit.store);
         w->model = w->batch_start;
     }
-    if (chance(w, 4))
-        kit_reopen(&w->kit);
+    if (!chance(w, 4))
+        return;
+    kit_reopen(&w->kit);
+    if (w->kit.kind->shared) /* a chain of its own */
+        w->model.audit_seq = 0;
 }
 
 static uint64_t number(const char *name, uint64_t preset)
