@@ -92,6 +92,10 @@ MUST_CHECK enum err grpc_server_listen_on(struct grpc_server *s, int fd,
  * under the last one resume, unless the clients' authorities changed. Thread: any. */
 void grpc_server_set_tls(struct grpc_server *s, struct grpc_tls *tls);
 
+/* The address of a listening stream socket, ERR_INVALID for anything else. */
+MUST_CHECK enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX],
+                                           struct err_text *why);
+
 /* Has this the form of an address? */
 bool grpc_address_is_valid(const char *address);
 

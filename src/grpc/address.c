@@ -279,14 +279,28 @@ static bool listens(int fd)
            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) == 0 && accepting != 0;
 }
 
+static enum err address_of(int fd, struct address *out, struct err_text *why)
+{
+    out->len = sizeof out->sa;
+    if (!listens(fd) || getsockname(fd, (struct sockaddr *)&out->sa, &out->len) != 0 ||
+        (out->sa.ss_family != AF_INET && out->sa.ss_family != AF_INET6 &&
+         out->sa.ss_family != AF_UNIX))
+        return err_set(why, ERR_INVALID, NULL, "file descriptor %d is no socket that listens", fd);
+    return ERR_OK;
+}
+
+enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX], struct err_text *why)
+{
+    struct address bound;
+    TRY(address_of(fd, &bound, why));
+    address_text(&bound, out, GRPC_ADDRESS_MAX);
+    return ERR_OK;
+}
+
 enum err address_adopt(int fd, struct address *bound_out, int *fds_out, size_t n,
                        struct err_text *why)
 {
-    bound_out->len = sizeof bound_out->sa;
-    if (!listens(fd) || getsockname(fd, (struct sockaddr *)&bound_out->sa, &bound_out->len) != 0 ||
-        (bound_out->sa.ss_family != AF_INET && bound_out->sa.ss_family != AF_INET6 &&
-         bound_out->sa.ss_family != AF_UNIX))
-        return err_set(why, ERR_INVALID, NULL, "file descriptor %d is no socket that listens", fd);
+    TRY(address_of(fd, bound_out, why));
     fds_out[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (fds_out[0] < 0)
         return fail(bound_out, why, -1);
