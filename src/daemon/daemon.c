@@ -309,9 +309,9 @@ static void stop_mail_thread(struct daemon *d)
 
 static int start_listening(struct daemon *d, struct err_text *why)
 {
-    d->listening = true;
     if (listeners_open(d->listeners, d->server, d->set, why) != ERR_OK)
         return EX_CONFIG;
+    d->listening = true;
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
