@@ -24,6 +24,7 @@ struct dial {
     int64_t deadline_ms;
     enum err sent; /* how the last send of tls ended */
     struct err_text sent_why;
+    uint8_t input[INPUT_CHUNK]; /* from the wire; tls may not have read all of it */
 };
 
 static bool wait_for(int fd, short events, int64_t deadline_ms)
@@ -100,12 +101,11 @@ static enum err send_all(struct dial *d, const uint8_t *bytes, size_t n, struct 
     return ERR_OK;
 }
 
-static enum err receive_some(struct dial *d, uint8_t input[static INPUT_CHUNK], size_t *n_out,
-                             struct err_text *why)
+static enum err receive_some(struct dial *d, size_t *n_out, struct err_text *why)
 {
     if (!wait_for(d->fd, POLLIN, d->deadline_ms))
         return err_set(why, ERR_TIMEOUT, NULL, "it did not answer in time");
-    ssize_t n = recv(d->fd, input, INPUT_CHUNK, 0);
+    ssize_t n = recv(d->fd, d->input, sizeof d->input, 0);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
         return err_set(why, ERR_UNAVAILABLE, NULL, "cannot receive: %s", strerror(errno));
     if (n == 0)
@@ -141,10 +141,9 @@ static enum err shake(struct dial *d, struct err_text *why)
         case TLS_LINK_SHAKING:
             break;
         }
-        uint8_t input[INPUT_CHUNK];
         size_t n;
-        TRY(receive_some(d, input, &n, why));
-        tls_link_give(d->tls, input, n);
+        TRY(receive_some(d, &n, why));
+        tls_link_give(d->tls, d->input, n);
     }
 }
 
@@ -205,18 +204,33 @@ enum err dial_send(struct dial *d, const uint8_t *bytes, size_t n, struct err_te
     return tls_link_write(d->tls, bytes, n) ? ERR_OK : broken(d, ERR_UNAVAILABLE, why);
 }
 
-enum err dial_receive(struct dial *d, dial_take *take, void *ctx, struct err_text *why)
+/* Hands over what is in the input. */
+static enum err open_all(struct dial *d, dial_take *take, void *ctx, bool *any_out,
+                         struct err_text *why)
 {
-    uint8_t input[INPUT_CHUNK], opened[INPUT_CHUNK];
-    size_t n;
-    TRY(receive_some(d, input, &n, why));
-    if (d->tls == NULL)
-        return n > 0 ? take(ctx, input, n, why) : ERR_OK;
-    tls_link_give(d->tls, input, n);
-    for (ssize_t got; (got = tls_link_read(d->tls, opened, sizeof opened)) != 0;) {
-        if (got < 0)
+    uint8_t opened[INPUT_CHUNK];
+    *any_out = false;
+    for (ssize_t n; (n = tls_link_read(d->tls, opened, sizeof opened)) != 0;) {
+        if (n < 0)
             return broken(d, ERR_UNAVAILABLE, why);
-        TRY(take(ctx, opened, (size_t)got, why));
+        *any_out = true;
+        TRY(take(ctx, opened, (size_t)n, why));
     }
     return ERR_OK;
+}
+
+enum err dial_receive(struct dial *d, dial_take *take, void *ctx, struct err_text *why)
+{
+    size_t n;
+    bool any = false;
+    /* The end of the handshake may have brought more than itself. */
+    if (d->tls != NULL)
+        TRY(open_all(d, take, ctx, &any, why));
+    if (any)
+        return ERR_OK;
+    TRY(receive_some(d, &n, why));
+    if (d->tls == NULL)
+        return n > 0 ? take(ctx, d->input, n, why) : ERR_OK;
+    tls_link_give(d->tls, d->input, n);
+    return open_all(d, take, ctx, &any, why);
 }
