@@ -11,10 +11,12 @@
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define KEY_FILE_MAX 65536
+#define MODE_BITS    07777
 
 const char *pem_problem(void)
 {
@@ -40,6 +42,13 @@ static enum err open_file(BIO **out, const char *path, struct err_text *why)
     if (fd < 0)
         return err_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, NULL,
                        "%.120s: cannot open it: %s", path, strerror(errno));
+    /* Who can write it decides who is believed. */
+    struct stat st;
+    if (fstat(fd, &st) != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        close(fd);
+        return err_set(why, ERR_DENIED, NULL, "%.120s: mode %04o lets others change it", path,
+                       (unsigned)(st.st_mode & MODE_BITS));
+    }
     *out = BIO_new_fd(fd, BIO_CLOSE);
     if (*out == NULL)
         abort();

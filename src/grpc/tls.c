@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "grpc/pem_internal.h"
+#include "grpc/tickets_internal.h"
 #include "grpc/tls_link_internal.h"
 
 #include <openssl/evp.h>
@@ -17,9 +18,8 @@
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define GROUPS  "X25519:P-256:P-384"
 
-#define TICKET_KEYS_LEN   80 /* a name, a key for HMAC, a key for AES */
-#define TICKET_LIFETIME_S 3600
-#define TICKETS           1 /* a client has one connection, not the six of a browser */
+#define TICKETS          1     /* a client has one connection, not the six of a browser */
+#define CERTIFICATES_MAX 32768 /* bytes of what a client shows of itself */
 
 struct grpc_tls {
     SSL_CTX *ctx;
@@ -44,6 +44,7 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     /* An idle connection owns no buffers. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX);
     return ctx;
 }
 
@@ -107,16 +108,16 @@ static enum err set_session_context(SSL_CTX *ctx, const char *client_ca_file, st
 static void set_sessions(SSL_CTX *ctx)
 {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_timeout(ctx, TICKET_LIFETIME_S);
+    SSL_CTX_set_timeout(ctx, TICKETS_PERIOD_S);
     must(SSL_CTX_set_num_tickets(ctx, TICKETS) == 1);
+    struct tickets *tickets = tickets_new();
+    tickets_attach(tickets, ctx);
+    tickets_free(tickets);
 }
 
 void tls_inherit(struct grpc_tls *t, const struct grpc_tls *old)
 {
-    uint8_t keys[TICKET_KEYS_LEN];
-    must(SSL_CTX_get_tlsext_ticket_keys(old->ctx, keys, sizeof keys) == 1);
-    must(SSL_CTX_set_tlsext_ticket_keys(t->ctx, keys, sizeof keys) == 1);
-    explicit_bzero(keys, sizeof keys);
+    tickets_attach(tickets_of(old->ctx), t->ctx);
 }
 
 /* ---- the whole ---- */

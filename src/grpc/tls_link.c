@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEY_UPDATES_MAX 32 /* without a word between them; each costs more than it does the peer   \
+                            */
+
 struct tls_link {
     SSL *ssl;
     tls_link_out *out;
@@ -21,15 +24,23 @@ struct tls_link {
     const char *problem;
     char **names;
     size_t n_names;
-    bool heard; /* something has come */
+    bool heard;           /* something has come */
+    unsigned key_updates; /* since the peer last said something */
 };
 
 /* ---- the wire, as OpenSSL sees it ---- */
+
+static bool is_flood(const struct tls_link *l)
+{
+    return l->key_updates > KEY_UPDATES_MAX;
+}
 
 static int wire_read(BIO *bio, char *out, int cap)
 {
     struct tls_link *l = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (is_flood(l))
+        return -1; /* for good */
     if (l->n_given == 0) {
         BIO_set_retry_read(bio);
         return -1;
@@ -66,6 +77,19 @@ static void make_wire(void)
         abort();
 }
 
+static void on_message(int written, int version, int type, const void *bytes, size_t n, SSL *ssl,
+                       void *ctx)
+{
+    (void)version;
+    (void)ssl;
+    struct tls_link *l = ctx;
+    if (!written && type == SSL3_RT_HANDSHAKE && n > 0 &&
+        *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE)
+        l->key_updates++;
+    if (is_flood(l))
+        l->problem = "it changes its keys without end";
+}
+
 /* ---- its life ---- */
 
 static struct tls_link *new_link(SSL_CTX *tls, tls_link_out *out, void *ctx)
@@ -82,6 +106,8 @@ static struct tls_link *new_link(SSL_CTX *tls, tls_link_out *out, void *ctx)
     BIO_set_data(bio, l);
     BIO_set_init(bio, 1);
     SSL_set_bio(l->ssl, bio, bio);
+    SSL_set_msg_callback(l->ssl, on_message);
+    SSL_set_msg_callback_arg(l->ssl, l);
     return l;
 }
 
@@ -230,8 +256,10 @@ ssize_t tls_link_read(struct tls_link *l, uint8_t *out, size_t cap)
     size_t n = 0;
     ERR_clear_error();
     int rc = SSL_read_ex(l->ssl, out, cap, &n);
-    if (rc == 1)
+    if (rc == 1) {
+        l->key_updates = 0;
         return (ssize_t)n;
+    }
     if (SSL_get_error(l->ssl, rc) == SSL_ERROR_WANT_READ)
         return 0;
     note_problem(l);

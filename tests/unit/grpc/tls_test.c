@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "grpc/tickets_internal.h"
 #include "grpc/tls_internal.h"
 #include "grpc/tls_link_internal.h"
 #include "support/scratch.h"
@@ -41,9 +42,9 @@ static int remove_certificates(void **state)
 
 static const char *file(const char *name)
 {
-    static char paths[8][PATH_ROOM];
+    static char paths[12][PATH_ROOM];
     static unsigned next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 12];
     snprintf(path, PATH_ROOM, "%s/%s", folder.folder, name);
     return path;
 }
@@ -67,11 +68,12 @@ static void mistakes_name_the_file(void **state)
     scratch_write(&folder, "empty", "", 0600);
     scratch_write(&folder, "damaged.pem",
                   "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0600);
-    char command[PATH_ROOM * 3];
+    char command[PATH_ROOM * 12];
     snprintf(command, sizeof command,
-             "cp %s %s && chmod 0640 %s && openssl pkey -in %s -aes128 -passout pass:x -out %s",
-             file("server.key"), file("open.key"), file("open.key"), file("server.key"),
-             file("locked.key"));
+             "cp %s %s && chmod 0640 %s && cp %s %s && chmod 0622 %s && openssl pkey -in %s "
+             "-aes128 -passout pass:x -out %s",
+             file("server.key"), file("open.key"), file("open.key"), file("ca.pem"),
+             file("open.pem"), file("open.pem"), file("server.key"), file("locked.key"));
     assert_int_equal(system(command), 0);
     static const struct {
         const char *cert, *key, *ca, *names, *says;
@@ -89,6 +91,7 @@ static void mistakes_name_the_file(void **state)
          ERR_INVALID},
         {"server.pem", "open.key", NULL, "open.key", "0640", ERR_DENIED},
         {"server.pem", "locked.key", NULL, "locked.key", "passphrase", ERR_INVALID},
+        {"server.pem", "server.key", "open.pem", "open.pem", "0622", ERR_DENIED},
         {"server.key", "server.key", NULL, "server.key", "no certificate", ERR_INVALID},
         {".", "server.key", NULL, "/.:", "no certificate", ERR_INVALID},
     };
@@ -489,6 +492,52 @@ static void sessions_resume(void **state)
     grpc_tls_free(stricter);
 }
 
+static void keys_of_tickets_turn(void **state)
+{
+    (void)state;
+    static const char name[] = "spiffe://crm.example/web";
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < 2; i++) {
+        struct grpc_tls *tls = load("ca.pem");
+        struct tickets *tickets = tickets_of(tls_server_context(tls));
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        SSL_SESSION *session = session_of(tls, versions[i], "uri");
+        tickets_turn(tickets, now.tv_sec + TICKETS_PERIOD_S - 2);
+        tickets_turn(tickets, now.tv_sec + TICKETS_PERIOD_S + 2);
+        assert_true(resumes(tls, versions[i], session, name));
+        tickets_turn(tickets, now.tv_sec + 2 * TICKETS_PERIOD_S);
+        assert_true(resumes(tls, versions[i], session, name));
+        tickets_turn(tickets, now.tv_sec + 2 * TICKETS_PERIOD_S + 4);
+        assert_false(resumes(tls, versions[i], session, name));
+        SSL_SESSION_free(session);
+        grpc_tls_free(tls);
+    }
+}
+
+static void changing_keys_without_end_is_refused(void **state)
+{
+    (void)state;
+    struct grpc_tls *tls = load(NULL);
+    struct pair p;
+    uint8_t wire[RECORD], got[64];
+    pair_init(&p, tls, NULL);
+    shake_well(&p);
+    for (int i = 0; i < 100; i++) { /* with something to say */
+        assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED), 1);
+        talk(&p);
+    }
+    for (int i = 0; i < 100; i++) {
+        SSL_key_update(p.client, SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(p.client);
+    }
+    give(&p, wire, sizeof wire);
+    assert_int_equal(tls_link_read(p.server, got, sizeof got), -1);
+    assert_string_equal(tls_link_problem(p.server), "it changes its keys without end");
+    pair_release(&p);
+    grpc_tls_free(tls);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +553,8 @@ int main(void)
         cmocka_unit_test(names_of_clients),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(sessions_resume),
+        cmocka_unit_test(keys_of_tickets_turn),
+        cmocka_unit_test(changing_keys_without_end_is_refused),
     };
     return !!cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
