@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_UPDATES_MAX 32 /* without a word between them; each costs more than it does the peer   \
-                            */
+/* Without a word between them; each costs us more than it does the peer. */
+#define KEY_UPDATES_MAX 32
 
 struct tls_link {
     SSL *ssl;
