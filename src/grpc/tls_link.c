@@ -28,6 +28,13 @@ struct tls_link {
     unsigned key_updates; /* since the peer last said something */
 };
 
+/* SSL_get_error wants to find the last call's errors alone. Clearing none costs, too. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 /* ---- the wire, as OpenSSL sees it ---- */
 
 static bool is_flood(const struct tls_link *l)
@@ -191,7 +198,7 @@ static void learn_names(struct tls_link *l)
     add_names(l, all, GEN_URI);
     add_names(l, all, GEN_DNS);
     GENERAL_NAMES_free(all);
-    ERR_clear_error();
+    forget_errors();
 }
 
 size_t tls_link_names(const struct tls_link *l, const char *const **out)
@@ -218,7 +225,7 @@ static void note_problem(struct tls_link *l)
         l->problem = ERR_reason_error_string(ERR_peek_error());
     if (l->problem == NULL)
         l->problem = "the connection broke";
-    ERR_clear_error();
+    forget_errors();
 }
 
 void tls_link_give(struct tls_link *l, const uint8_t *bytes, size_t n)
@@ -232,7 +239,7 @@ void tls_link_give(struct tls_link *l, const uint8_t *bytes, size_t n)
 
 enum tls_link_state tls_link_shake(struct tls_link *l)
 {
-    ERR_clear_error();
+    forget_errors();
     int rc = SSL_do_handshake(l->ssl);
     if (rc == 1) {
         learn_names(l);
@@ -254,7 +261,10 @@ const char *tls_link_problem(const struct tls_link *l)
 ssize_t tls_link_read(struct tls_link *l, uint8_t *out, size_t cap)
 {
     size_t n = 0;
-    ERR_clear_error();
+    /* OpenSSL would make a buffer to find that out. */
+    if (l->n_given == 0 && SSL_pending(l->ssl) == 0)
+        return 0;
+    forget_errors();
     int rc = SSL_read_ex(l->ssl, out, cap, &n);
     if (rc == 1) {
         l->key_updates = 0;
@@ -269,7 +279,7 @@ ssize_t tls_link_read(struct tls_link *l, uint8_t *out, size_t cap)
 bool tls_link_write(struct tls_link *l, const void *bytes, size_t n)
 {
     size_t written;
-    ERR_clear_error();
+    forget_errors();
     if (SSL_write_ex(l->ssl, bytes, n, &written) == 1)
         return true;
     note_problem(l);
@@ -280,7 +290,7 @@ void tls_link_end(struct tls_link *l)
 {
     if (SSL_is_init_finished(l->ssl))
         SSL_shutdown(l->ssl);
-    ERR_clear_error();
+    forget_errors();
 }
 
 bool tls_link_is_amid(const struct tls_link *l)
