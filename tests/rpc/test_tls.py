@@ -179,7 +179,7 @@ def test_a_certificate_names_the_caller(mutual, files):
         api(mutual, files.credentials("dns")).login("t", "u")
 
 
-@pytest.mark.parametrize("name", [None, "nameless", "server"])
+@pytest.mark.parametrize("name", [None, "nameless", "server", "odd"])
 def test_who_is_no_caller_needs_a_token(mutual, files, name):
     with kit.refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_REJECTED"):
         api(mutual, files.credentials(name)).get_policy("t")

@@ -400,6 +400,7 @@ static void names_of_clients(void **state)
     } cases[] = {{"uri", "spiffe://crm.example/web", "web.crm.example"},
                  {"dns", "ops.crm.example", NULL},
                  {"nameless", NULL, NULL},
+                 {"odd", NULL, NULL},
                  {NULL, NULL, NULL}};
     struct grpc_tls *tls = load("ca.pem");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
