@@ -22,6 +22,7 @@ struct listener {
 struct listeners {
     struct listener *list;
     size_t n;
+    struct grpc_tls *tls; /* until the server has it; NULL: none */
 };
 
 static void add(struct listeners *l, const char *address, int passed)
@@ -84,6 +85,23 @@ static enum err check(const struct listeners *l, const struct settings *set, str
     return ERR_OK;
 }
 
+/* NULL when the settings name no certificates. Logs what an operator should know. */
+static enum err load_tls(struct grpc_tls **out, const struct settings *set, struct err_text *why)
+{
+    *out = NULL;
+    if (set->tls_cert_file[0] == '\0')
+        return ERR_OK;
+    const struct grpc_tls_files files = {
+        .cert_file = set->tls_cert_file,
+        .key_file = set->tls_key_file,
+        .client_ca_file = set->tls_client_ca_file[0] != '\0' ? set->tls_client_ca_file : NULL,
+    };
+    TRY(grpc_tls_load(out, &files, why));
+    if (grpc_tls_warning(*out) != NULL)
+        log_event(LOG_WARN, "certificate_ended", log_c("detail", grpc_tls_warning(*out)));
+    return ERR_OK;
+}
+
 enum err listeners_new(struct listeners **out, const struct settings *set, int n_passed,
                        struct err_text *why)
 {
@@ -95,6 +113,8 @@ enum err listeners_new(struct listeners **out, const struct settings *set, int n
         add_settings(l, set->listen);
     if (e == ERR_OK)
         e = check(l, set, why);
+    if (e == ERR_OK)
+        e = load_tls(&l->tls, set, why);
     if (e == ERR_OK)
         *out = l;
     else
@@ -110,6 +130,7 @@ void listeners_free(struct listeners *l)
         free(l->list[i].address);
         forget_passed(&l->list[i]);
     }
+    grpc_tls_free(l->tls);
     free(l->list);
     free(l);
 }
@@ -132,18 +153,25 @@ enum err listeners_open(struct listeners *l, struct grpc_server *server, const s
     return ERR_OK;
 }
 
-enum err listeners_load_tls(struct grpc_tls **out, const struct settings *set, struct err_text *why)
+void listeners_give_tls(struct listeners *l, struct grpc_server *server)
 {
-    *out = NULL;
-    if (set->tls_cert_file[0] == '\0')
-        return ERR_OK;
-    const struct grpc_tls_files files = {
-        .cert_file = set->tls_cert_file,
-        .key_file = set->tls_key_file,
-        .client_ca_file = set->tls_client_ca_file[0] != '\0' ? set->tls_client_ca_file : NULL,
-    };
-    TRY(grpc_tls_load(out, &files, why));
-    if (grpc_tls_warning(*out) != NULL)
-        log_event(LOG_WARN, "certificate_ended", log_c("detail", grpc_tls_warning(*out)));
+    if (l->tls != NULL)
+        grpc_server_set_tls(server, l->tls);
+    l->tls = NULL;
+}
+
+enum err listeners_reload_tls(struct grpc_server *server, const struct settings *set,
+                              struct err_text *why)
+{
+    struct grpc_tls *fresh;
+    TRY(load_tls(&fresh, set, why));
+    if (fresh != NULL)
+        grpc_server_set_tls(server, fresh);
     return ERR_OK;
+}
+
+void listeners_log_refused(void *ctx, const char *peer, const char *why)
+{
+    (void)ctx;
+    log_event(LOG_INFO, "connection_refused", log_c("peer", peer), log_c("reason", why));
 }
