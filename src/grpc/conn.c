@@ -115,8 +115,6 @@ static void shake(struct conn *c)
 {
     switch (tls_link_shake(c->tls)) {
     case TLS_LINK_SHAKING:
-        if (c->waiting.len > 0)
-            conn_touch(c);
         break;
     case TLS_LINK_READY:
         begin(c);
@@ -147,6 +145,8 @@ static void take_sealed(struct conn *c, size_t n)
         take(c, (size_t)opened);
         explicit_bzero(in, (size_t)opened);
     }
+    if (c->waiting.len > 0) /* TLS itself has answered, and the socket did not take all of it */
+        conn_touch(c);
     if (c->tls == NULL || !tls_link_is_amid(c->tls))
         c->amid_record = false;
     else if (!c->amid_record) {
