@@ -20,6 +20,7 @@ struct grpc_call;
 struct grpc_server;
 struct grpc_tls;
 struct loop;
+struct metrics;
 
 struct grpc_method {
     const char *path; /* "/package.Service/Method" */
@@ -58,7 +59,8 @@ struct grpc_server_options {
     const struct grpc_method *methods; /* borrowed; paths differ */
     size_t n_methods;
     struct grpc_limits limits;
-    struct clock *clock; /* for deadlines */
+    struct clock *clock;     /* for deadlines */
+    struct metrics *metrics; /* borrowed; what it counts goes there. NULL: it does not count */
 
     /* A peer was sent away before it spoke HTTP/2: a handshake that failed, TLS where there
      * is none, the reverse, or a peer that kept still for stall_s. why is a constant. NULL:

@@ -121,6 +121,7 @@ static void shake(struct conn *c)
         break;
     case TLS_LINK_BROKEN:
         report(c, tls_link_problem(c->tls));
+        tally_fault(&c->edge->server->tally, TALLY_HANDSHAKE);
         shut(c);
         break;
     }
@@ -390,8 +391,10 @@ static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
 void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
 {
     if (is_stalled(c, now, limit)) {
-        if (c->state != CONN_CLOSED)
+        if (c->state != CONN_CLOSED) {
             report(c, "it did not say enough in time");
+            tally_fault(&c->edge->server->tally, TALLY_STALLED);
+        }
         conn_free(c);
         return;
     }
