@@ -250,6 +250,12 @@ const char *grpc_call_peer(const struct grpc_call *call)
     return call->conn->peer;
 }
 
+size_t grpc_call_peer_names(const struct grpc_call *call, const char *const **out)
+{
+    *out = NULL;
+    return call->conn->tls != NULL ? tls_link_names(call->conn->tls, out) : 0;
+}
+
 bool grpc_call_message_was_compressed(const struct grpc_call *call)
 {
     return call->frame.compressed;

@@ -76,7 +76,7 @@ static void take_connection(struct edge *edge, int fd, const struct address *fro
     address_text(from, peer, sizeof peer);
     if (TAILQ_EMPTY(&edge->conns))
         event_add(&edge->second, &one_second);
-    conn_open(edge, fd, peer);
+    conn_open(edge, fd, peer, from->sa.ss_family != AF_UNIX);
 }
 
 static void on_acceptable(evutil_socket_t listener_fd, short what, void *arg)
@@ -163,9 +163,11 @@ void edge_stop_listening(struct edge *edge)
 
 void edge_drain(struct edge *edge)
 {
-    struct conn *c;
-    TAILQ_FOREACH (c, &edge->conns, link)
+    struct conn *next;
+    for (struct conn *c = TAILQ_FIRST(&edge->conns); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
         conn_drain(c);
+    }
     event_add(&edge->notice_over, &notice_time);
 }
 

@@ -46,6 +46,7 @@ static const char *const faults[TALLY_FAULTS] = {
     [TALLY_TOO_MANY_STREAMS] = "too_many_streams",
     [TALLY_STALLED] = "stalled",
     [TALLY_NOT_GRPC] = "not_grpc",
+    [TALLY_HANDSHAKE] = "handshake",
 };
 
 /* ---- making them ---- */

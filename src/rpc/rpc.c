@@ -66,6 +66,18 @@ static void refuse_caller(struct grpc_call *call, const struct trace *trace,
     refusal_send(call, r);
 }
 
+/* A token is what the caller says in this call, a certificate what its connection has: the
+ * token decides alone, even a wrong one. */
+static const struct caller *who_calls(const struct callers *callers, const struct grpc_call *call)
+{
+    struct str authorization;
+    if (grpc_call_metadata_get(call, "authorization", &authorization))
+        return callers_authenticate(callers, authorization);
+    const char *const *names;
+    size_t n = grpc_call_peer_names(call, &names);
+    return callers_by_certificate(callers, names, n);
+}
+
 static void refuse_admission(struct grpc_call *call, const struct refusal *r)
 {
     struct trace trace;
@@ -78,14 +90,13 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
     static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
                                            .reason = "CREDENTIAL_REJECTED",
                                            .text = "no valid credential: send authorization: "
-                                                   "Bearer <id>.<secret>"};
+                                                   "Bearer <id>.<secret>, or show a client "
+                                                   "certificate that names a caller"};
     static const struct refusal denied = {.status = GRPC_PERMISSION_DENIED,
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    struct str authorization = STR("");
-    grpc_call_metadata_get(call, "authorization", &authorization);
-    const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
+    const struct caller *caller = who_calls(bound->rpc->opt.callers, call);
     if (caller == NULL)
         refuse_admission(call, &unknown);
     else if (!(caller->permissions & bound->method->permissions))

@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "grpc/tls.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ struct options {
     const char *address;
     size_t loops;
     struct grpc_limits limits;
+    struct grpc_tls_files tls;
     struct metrics *metrics;
 };
 
@@ -52,15 +54,12 @@ static size_t number(const char *text)
 static struct options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},
-        {"loops", required_argument, NULL, 'n'},
-        {"message", required_argument, NULL, 'm'},
-        {"metadata", required_argument, NULL, 'h'},
-        {"streams", required_argument, NULL, 's'},
-        {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},
-        {"count", no_argument, NULL, 'o'},
-        {0},
+        {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
+        {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
+        {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
+        {"stall", required_argument, NULL, 't'},   {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},     {"client-ca", required_argument, NULL, 'A'},
+        {"count", no_argument, NULL, 'o'},         {0},
     };
     struct options o = {.address = "127.0.0.1:0", .loops = 1, .limits = GRPC_LIMITS_DEFAULT};
     o.limits.message_bytes = SERVE_MESSAGE_LIMIT;
@@ -86,6 +85,15 @@ static struct options parse(int argc, char **argv)
             break;
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
+            break;
+        case 'C':
+            o.tls.cert_file = optarg;
+            break;
+        case 'K':
+            o.tls.key_file = optarg;
+            break;
+        case 'A':
+            o.tls.client_ca_file = optarg;
             break;
         case 'o':
             o.metrics = metrics_new();
@@ -119,6 +127,11 @@ static bool run(const struct options *o, const sigset_t *end, const struct grpc_
                                                            .limits = o->limits,
                                                            .metrics = o->metrics,
                                                            .clock = clock_system()});
+    struct grpc_tls *tls;
+    if (o->tls.cert_file != NULL && grpc_tls_load(&tls, &o->tls, &why) != ERR_OK)
+        die(&why);
+    if (o->tls.cert_file != NULL)
+        grpc_server_set_tls(server, tls);
     char bound[GRPC_ADDRESS_MAX];
     if (grpc_server_listen(server, o->address, bound, &why) != ERR_OK)
         die(&why);
