@@ -99,9 +99,9 @@ PY_STAMP := $(BUILD)/py/.stamp
 
 $(TEST_GEN_C): $(BUILD)/gen/tests/%.pb-c.c: tests/rpc/proto/%.proto
 	@mkdir -p $(@D)
-	$(Q)$(PROTOC) -Itests/rpc/proto --c_out=$(BUILD)/gen/tests $<
-$(TEST_GEN_O): %.o: %.c
-	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -c -o $@ $<
+	$(Q)$(PROTOC) -Itests/rpc/proto -I/usr/include --c_out=$(BUILD)/gen/tests $<
+$(TEST_GEN_O): %.o: %.c $(GEN_STAMP)
+	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -I$(BUILD)/gen -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP) $(TEST_GEN_C)
 	@mkdir -p $(@D)
@@ -182,5 +182,5 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
+-include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BUILD)/tests/rpc/serve.d $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
 .PHONY: all test-programs check asan tsan crash fuzz bench lint format deps deps-test demo install clean
