@@ -142,6 +142,11 @@ tsan:
 	$(Q)tests/run --sanitized build/thread
 crash: all $(PROGRAM_BIN) $(PY_STAMP)
 	$(Q)tests/run --crash $(BUILD)
+# The conformance suite of connectrpc.com against the gRPC edge, with each case that fails.
+conformance: $(RPC_BIN)
+	$(Q)deploy/install-peers.sh connectconformance
+	$(Q)build/peers/connectconformance --mode server --conf tests/rpc/conformance.yaml \
+	    -v -- $(BUILD)/tests/rpc/conformance_server
 # A minute of random HTTP/2 on a connection; FUZZ_SECONDS=3600 for longer.
 FUZZ_SECONDS ?= 60
 fuzz: $(BUILD)/fuzz/grpc_connection
@@ -183,4 +188,4 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BUILD)/tests/rpc/serve.d $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
-.PHONY: all test-programs check asan tsan crash fuzz bench lint format deps deps-test demo install clean
+.PHONY: all test-programs check asan tsan crash conformance fuzz bench lint format deps deps-test demo install clean

@@ -53,6 +53,13 @@ def go(*args):
     return ended.stdout
 
 
+def program(name):
+    """A program of others; the test is skipped when it is not there."""
+    if not (PEERS / name).exists():
+        pytest.skip(f"{name} is not built (deploy/install-peers.sh)")
+    return PEERS / name
+
+
 def buf(folder, *args):
     """Runs buf with a cache below folder: (exit code, output)."""
     if not (NODE_MODULES / ".bin" / "buf").exists():
@@ -81,6 +88,19 @@ def test_interop_with_grpc_js(interop_address):
 
 def test_interop_with_grpc_go(interop_address):
     assert steps_of(go("interop", interop_address)) == INTEROP_CASES
+
+
+# The cases of grpc-go's interop client that need neither TLS nor credentials of a cloud.
+@pytest.mark.parametrize("case", [
+    "empty_unary", "large_unary", "special_status_message", "unimplemented_method",
+    "unimplemented_service", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+    "timeout_on_sleeping_server", "cancel_after_begin", "cancel_after_first_response",
+    "status_code_and_message", "custom_metadata", "rpc_soak", "channel_soak"])
+def test_interop_client_of_grpc_go(interop_address, case):
+    host, port = interop_address.rsplit(":", 1)
+    ended = run([program("interop-client"), "-server_host", host, "-server_port", port,
+                 "-test_case", case])
+    assert ended.returncode == 0, ended.stdout
 
 
 # ---- one user's way through twostepd ----
