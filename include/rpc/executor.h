@@ -44,6 +44,10 @@ void executor_run_batch(void *ctx, struct queue_list *works);
  * Thread: any. */
 bool executor_store_works(const struct executor *e);
 
+/* changed(ctx) is called whenever that has changed, on the worker, and must not block.
+ * Thread: startup, before the worker. */
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx);
+
 /* Submits one round of deleting what has expired, or, while the store does not work, an attempt
  * to write something. Thread: any. */
 void executor_tick(struct executor *e);

@@ -11,6 +11,8 @@
 struct executor {
     struct executor_options opt;
     _Atomic bool store_works;
+    void (*changed)(void *ctx); /* NULL: nobody wants to know */
+    void *changed_ctx;
     bool probed; /* the batch has written something to find out. Thread: worker */
 };
 
@@ -69,6 +71,8 @@ static void note_store(struct executor *e, enum err result, const struct err_tex
     else
         log_event(LOG_ERROR, "store_failed", log_c("error", err_name(result)),
                   log_c("detail", why->text));
+    if (e->changed != NULL)
+        e->changed(e->changed_ctx);
 }
 
 /* One wake-up a loop, however many works it gets back. */
@@ -109,6 +113,12 @@ void executor_run_batch(void *ctx, struct queue_list *works)
 bool executor_store_works(const struct executor *e)
 {
     return atomic_load(&e->store_works);
+}
+
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx)
+{
+    e->changed = changed;
+    e->changed_ctx = ctx;
 }
 
 struct tick {
