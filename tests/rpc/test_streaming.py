@@ -250,7 +250,7 @@ def test_who_does_not_read_is_not_read(module_server, conn):
             c.data(stream, message(word), end=False)
             room -= len(message(word))
             sent += 1
-        c.sync()
+        settle(c)
         handed = told(conn)["messages"]
         given = sum(struct.unpack(">I", f.payload)[0] for f in c.frames
                     if f.type == rawh2.WINDOW_UPDATE and f.stream == stream)
@@ -266,6 +266,12 @@ def test_who_does_not_read_is_not_read(module_server, conn):
         c.data(stream)
         assert c.wait(stream).grpc == OK
         told_in_time(conn, messages=sent - handed, half_closed=1)
+
+
+def settle(c):
+    """Window updates may leave behind the answer to a PING, but not behind the next one's."""
+    c.sync()
+    c.sync()
 
 
 def c_window(c):
@@ -300,7 +306,7 @@ def test_a_held_stream_holds_no_other(conn):
     room = c_window(conn)
     wire = message(bytes(1000)) * (room // 1005)
     conn.big_data(held, wire, end=False)
-    conn.sync()
+    settle(conn)
     assert not any(f.type == rawh2.WINDOW_UPDATE and f.stream == held for f in conn.frames)
     for _ in range(30):  # more than the window of the connection in all
         stream = conn.open(COUNT)
@@ -315,8 +321,7 @@ def test_more_than_the_window_is_an_error_of_the_client(conn):
     held = conn.open(NEVER)
     room = c_window(conn)
     conn.big_data(held, message(bytes(1000)) * (room // 1005 + 20), end=False)
-    conn.sync()
-    assert conn.answers[held].reset == rawh2.FLOW_CONTROL_ERROR
+    assert conn.wait_reset(held) == rawh2.FLOW_CONTROL_ERROR
     assert told(conn) == {"messages": 1, "gone": 1}
 
 
