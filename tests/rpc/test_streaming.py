@@ -286,9 +286,16 @@ def test_a_second_answer_to_a_message_may_find_no_room(module_server, conn):
         c.data(stream, message(b"twice"), end=False)
         c.sync()
         assert told(conn) == {"messages": 2, "refused": 1}
-        c.window_update(stream, 2**20)
-        wait_for(c, stream, 5 + LIMIT - 10 + 10)
+        both = 5 + LIMIT - 10 + 10
+        c.window_update(stream, both)
+        wait_for(c, stream, both)
         told_in_time(conn, room=1)
+        c.big_data(stream, message(bytes(LIMIT)), end=False)
+        c.data(stream, message(b"waits"), end=False)
+        settle(c)
+        c.window_update(stream, 2**20)
+        wait_for(c, stream, both + 5 + LIMIT + 10)
+        assert told(conn) == {"messages": 2}  # nobody was refused anything: no word of room
 
 
 def test_a_busy_service_takes_a_message_at_a_time(conn):
@@ -401,6 +408,12 @@ def test_grpcio_talks_to_and_fro(channel, conn):
     assert channel.stream_unary(COUNT)(words()) == b"500 %d" % sum(map(len, words()))
     assert sum(map(len, channel.unary_stream(POUR)(b"300 9999"))) == 300 * 9999
     assert told(conn)["half_closed"] == 2
+
+
+def test_grpcio_is_slowed_down_and_goes_on(channel):
+    """Many windows through a service that takes a message a turn."""
+    words = [bytes(3000)] * 300
+    assert channel.stream_unary(SLOW)(iter(words), timeout=60) == b"300 900000"
 
 
 def test_grpcio_cancels(channel, conn):
