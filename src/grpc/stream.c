@@ -91,6 +91,8 @@ static void drop_handed(struct stream *s)
 void stream_continue(struct grpc_call *call)
 {
     struct stream *s = &call->flow;
+    if (!call_is_open(call))
+        return; /* it has been answered since it became due */
     if (s->owes_room && stream_has_room(call)) {
         s->owes_room = false;
         if (call->method->room != NULL)
