@@ -76,6 +76,7 @@ go_program() {
 }
 
 if [ $# -gt 0 ]; then
+    command -v go >/dev/null || skipped "$*: there is no go"
     for name; do go_program "$name"; done
     exit
 fi

@@ -2,7 +2,6 @@
 """Goal: load balancers and people see whether it serves, and a stop loses nobody's call."""
 import os
 import signal
-import subprocess
 import threading
 
 import grpc
@@ -10,7 +9,7 @@ import pytest
 
 import rawh2
 from kit import PATIENCE, SERVICE, pb, refused, wait_until
-from servers import ROOT
+from peers import program, run
 from grpc.health.v1 import health_pb2, health_pb2_grpc
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -121,11 +120,7 @@ def test_who_watches_hears_of_a_stop_before_the_goaway(daemon):
 
 
 def probe(daemon, *args):
-    program = ROOT / "build" / "peers" / "grpc-health-probe"
-    if not program.exists():
-        pytest.skip("grpc-health-probe is not built (deploy/install-peers.sh)")
-    return subprocess.run([str(program), "-addr", daemon.address, *args], capture_output=True,
-                          timeout=PATIENCE).returncode
+    return run([program("grpc-health-probe"), "-addr", daemon.address, *args]).returncode
 
 
 def test_grpc_health_probe(service):

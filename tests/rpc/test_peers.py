@@ -10,12 +10,10 @@ import pytest
 
 import kit
 from kit import pb
+from peers import NODE_MODULES, PEERS, buf, program, run
 from servers import BUILD, ROOT, STANDARD_PROTOS
 
-PEERS = ROOT / "build" / "peers"
 GO_PEER = PEERS / "go-peer"
-NODE_MODULES = PEERS / "node" / "node_modules"
-PATIENCE = 120  # seconds for one peer
 NOW = str(kit.T0 // 1000)
 
 INTEROP_CASES = {
@@ -27,11 +25,6 @@ STORY_STEPS = {
     "health", "off", "switch_on", "asks_to_enroll", "enroll", "confirm", "asks_for_a_code",
     "verify", "replay", "field_named", "unknown_reset",
 }
-
-
-def run(argv, **options):
-    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=PATIENCE, **options)
 
 
 def node(*args):
@@ -51,22 +44,6 @@ def go(*args):
     ended = run([GO_PEER, *args])
     assert ended.returncode == 0, ended.stdout
     return ended.stdout
-
-
-def program(name):
-    """A program of others; the test is skipped when it is not there."""
-    if not (PEERS / name).exists():
-        pytest.skip(f"{name} is not built (deploy/install-peers.sh)")
-    return PEERS / name
-
-
-def buf(folder, *args):
-    """Runs buf with a cache below folder: (exit code, output)."""
-    if not (NODE_MODULES / ".bin" / "buf").exists():
-        pytest.skip("buf is not installed")
-    ended = run([NODE_MODULES / ".bin" / "buf", *args], cwd=ROOT / "proto",
-                env={**os.environ, "BUF_CACHE_DIR": str(folder)})
-    return ended.returncode, ended.stdout
 
 
 def steps_of(output):

@@ -9,7 +9,7 @@ import pytest
 
 import rawh2
 from kit import PATIENCE, SERVICE, refused
-from test_peers import buf, program, run
+from peers import buf, program, run
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc.reflection.v1 import reflection_pb2 as v1
 from grpc.reflection.v1alpha import reflection_pb2 as v1alpha
