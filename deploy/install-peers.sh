@@ -9,14 +9,14 @@ set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers=$top/build/peers # one for all builds
 patience=300 # seconds for one part
-# Name in build/peers, and the package.
+# Name in build/peers, and the package. All but connectconformance build with Debian's Go.
 declare -A programs=(
     [mailpit]=github.com/axllent/mailpit@v1.27.11
     [connectconformance]=connectrpc.com/conformance/cmd/connectconformance@v1.0.5
-    [grpcurl]=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
-    [grpc-health-probe]=github.com/grpc-ecosystem/grpc-health-probe@v0.4.25
-    [interop-client]=google.golang.org/grpc/interop/client@v1.68.0
-    [ghz]=github.com/bojand/ghz/cmd/ghz@v0.120.0
+    [grpcurl]=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9
+    [grpc-health-probe]=github.com/grpc-ecosystem/grpc-health-probe@v0.4.19
+    [interop-client]=google.golang.org/grpc/interop/client@v1.62.2
+    [ghz]=github.com/bojand/ghz/cmd/ghz@v0.117.0
 )
 
 mkdir -p "$peers/node"
