@@ -6,11 +6,12 @@ set -euo pipefail
 
 build=(gcc make pkg-config libc6-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libprotobuf-dev
-    libevent-dev libsodium-dev libqrencode-dev libnghttp2-dev libssl-dev libsqlite3-dev
+    libevent-dev libsodium-dev libqrencode-dev libnghttp2-dev libssl-dev libsqlite3-dev libmongoc-dev
     libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev)
 test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin
+    python3-bson python3-pymongo
     grpc-proto nghttp2-client strace gdb sqlite3 faketime openssl
     clang libclang-rt-14-dev clang-format shellcheck universal-ctags)
 
@@ -22,9 +23,11 @@ build)
     ;;
 test)
     wanted=("${build[@]}" "${test[@]}")
-    # A Node.js or Go from elsewhere does as well, and Debian's may not stand beside it.
+    # A Node.js, Go or Java from elsewhere does as well, and Debian's may not stand beside it.
     { has node && has npm; } || wanted+=(nodejs npm)
     has go || wanted+=(golang-go)
+    { has java && has javac; } || wanted+=(openjdk-17-jdk-headless)
+    has mvn || wanted+=(maven)
     ;;
 *)
     echo "usage: $0 [build|test]" >&2

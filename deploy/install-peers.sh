@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
-# buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), and the Go programs below.
-# A part that cannot be had is left out, its tests are skipped then. With arguments: only those of
-# the Go programs.
+# buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), the Go programs below, and
+# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). A part that cannot be
+# had is left out, its tests are skipped then. With arguments: only those of the Go programs.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,6 +26,8 @@ trap 'rm -f "$log"' EXIT
 skipped() { echo "skipped: $1"; }
 # What a tool said last before it spoke of its own log.
 last_words() { grep -v -e '^[[:space:]]*$' -e '[Ll]og' "$log" | tail -n 1 | cut -c 1-160; }
+# Maven says what it is first, and then how to ask it for more.
+first_error() { sed -n '/\[ERROR\]/ { s/.*\[ERROR\] //p; q }' "$log" | cut -c 1-160; }
 
 node_peers() {
     local package=$top/tests/peers/node/package.json
@@ -75,6 +77,26 @@ go_program() {
     rm -rf "$fresh"
 }
 
+mongo_server() {
+    local source=$top/tests/peers/mongo mongo=$peers/mongo part
+    for part in mvn javac java; do
+        command -v "$part" >/dev/null || { skipped "mongo: there is no $part"; return; }
+    done
+    # The stamp is made last: it says that all of these sources is there.
+    cat "$source/pom.xml" "$source/Launcher.java" | cmp -s - "$mongo/installed" && return
+    rm -rf "$mongo"
+    mkdir -p "$mongo/target"
+    cp "$source/pom.xml" "$mongo/target/pom.xml" # Maven writes beside it
+    if ! (cd "$mongo/target" && timeout "$patience" mvn -B -q -Dstyle.color=never dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$mongo/lib") >"$log" 2>&1; then
+        skipped "mongo: mvn: $(first_error)"
+    elif ! javac -cp "$mongo/lib/*" -d "$mongo" "$source/Launcher.java" >"$log" 2>&1; then
+        skipped "mongo: javac: $(last_words)"
+    else
+        cat "$source/pom.xml" "$source/Launcher.java" >"$mongo/installed"
+    fi
+}
+
 if [ $# -gt 0 ]; then
     command -v go >/dev/null || skipped "$*: there is no go"
     for name; do go_program "$name"; done
@@ -83,3 +105,4 @@ fi
 node_peers
 go_peer
 for name in "${!programs[@]}"; do go_program "$name"; done
+mongo_server

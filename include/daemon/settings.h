@@ -12,7 +12,11 @@
 
 struct settings {
     char *listen;
-    char *store; /* "sqlite:PATH" */
+    char *store;               /* "sqlite:PATH", "mongodb://…" or "mongodb+srv://…" */
+    char *store_password_file; /* empty: none; this and the next three: MongoDB's */
+    int64_t store_workers;
+    bool store_development;
+    bool start_without_store;
     char *keyring_file;
     char *callers_file; /* empty: none */
     char *state_dir;
@@ -47,7 +51,8 @@ struct settings {
 MUST_CHECK enum err settings_load(const char *file, struct settings *out, struct err_text *why);
 void settings_release(struct settings *s);
 
-/* Writes them to standard output in the file's own format. */
+/* Writes them to standard output in the file's own format, without a password in the store's
+ * URI. */
 void settings_print(const struct settings *s);
 
 /* The path in "sqlite:PATH", borrowed; NULL when the store is something else. */

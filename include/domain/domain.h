@@ -8,21 +8,32 @@
  * rule of the lockout. It belongs to one worker, as its store does. The decisions are in
  * login.h, enroll.h, verify.h and policy.h.
  *
+ * What the workers of one process have in common is a struct domain_shared: the policies and data
+ * keys that were read a moment ago, and the head of the audit chain. What one worker changes
+ * there, the others see at once. Thread of that: any.
+ *
  * Work goes in batches of jobs: begin, then job_begin, one decision, job_end for each,
  * then commit. An answer may leave the process after commit returned ERR_OK, and not
- * before; the audit records of a batch are part of it. Thread: the worker. */
+ * before. On a transactional store the audit records of a batch are part of it; on any other, a
+ * job's records follow what it did. A job whose records could not be written fails, though what it
+ * did stays; they are written with the domain's next job. Thread: the worker. */
 
 #include "base/err.h"
 #include "base/str.h"
 #include "store/reset.h"
 
+#include <stdbool.h>
+
 struct clock;
 struct domain;
+struct domain_shared;
 struct keyring;
 struct store;
 
+/* For all domains of a process the same, but the store. */
 struct domain_options {
     struct store *store;           /* borrowed */
+    struct domain_shared *shared;  /* borrowed */
     const struct keyring *keyring; /* borrowed */
     struct clock *clock;           /* borrowed */
     struct lockout_rule lockout;
@@ -30,20 +41,35 @@ struct domain_options {
     struct reset_limits reset_limits;
 };
 
-/* Opens what the service itself needs in the store: its own data key, which is made when
- * there is none, and the head of the audit chain. ERR_DENIED: the keyring does not fit
- * this store. Thread: startup, before the worker runs. */
-MUST_CHECK enum err domain_new(struct domain **out, const struct domain_options *opt,
-                               struct err_text *why);
+/* Thread: startup, all of these. Fine with NULL. */
+struct domain_shared *domain_shared_new(void);
+/* After its domains. */
+void domain_shared_free(struct domain_shared *s);
+/* Does not touch the store. */
+struct domain *domain_new(const struct domain_options *opt);
 void domain_free(struct domain *d);
 
+/* Opens, in a batch of its own, what the service itself needs in the store: its own data key,
+ * which is made when there is none, and the head of the audit chain. Once for all domains that
+ * share; budget_ms as in domain_job_begin. ERR_DENIED: the keyring does not fit this store. Thread:
+ * startup, before the worker runs. */
+MUST_CHECK enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why);
+
+/* Before that has succeeded nothing but domain_probe may be asked. Thread: any. */
+bool domain_is_prepared(const struct domain *d);
+
+/* Can the store undo what a job did? If not, each step of it is durable at once. Thread: any. */
+bool domain_is_transactional(const struct domain *d);
+
 MUST_CHECK enum err domain_batch_begin(struct domain *d, struct err_text *why);
-void domain_job_begin(struct domain *d);
-/* result is what the job's decision returned: on any but ERR_OK nothing of it stays. */
+/* The job waits not much longer than budget_ms for another machine in any one step. */
+void domain_job_begin(struct domain *d, int64_t budget_ms);
+/* result is what the job's decision returned: on any but ERR_OK nothing of it stays, if the store
+ * is transactional. */
 MUST_CHECK enum err domain_job_end(struct domain *d, enum err result, struct err_text *why);
 MUST_CHECK enum err domain_batch_commit(struct domain *d, struct err_text *why);
 
-/* Writes something that changes nothing: does the store take writes? */
+/* Writes something that changes nothing: does the store take writes? Prepares when nobody has. */
 MUST_CHECK enum err domain_probe(struct domain *d, struct err_text *why);
 
 /* Deletes some of what has expired: one job's worth. */

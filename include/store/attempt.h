@@ -21,14 +21,15 @@ struct request_mark {
 #define REQUEST_MEMORY_MS  (10 * 60 * 1000)
 #define REQUEST_MEMORY_MAX 64
 
-/* What a Verify was answered. outcome and reason are the domain's numbers. */
+/* What a Verify was answered. outcome and reason are the domain's numbers, from 1. */
 struct answer {
-    uint8_t outcome;
+    uint8_t outcome; /* ANSWER_OPEN: an attempt that was counted, and nothing more is known */
     uint8_t reason;
     int64_t retry_after_ms; /* a length, not a point in time; 0: none */
     int64_t time_ms;
-    struct enrollment_id enrollment; /* zeros: none */
+    struct enrollment_id enrollment; /* zeros: none; ANSWER_OPEN: of the secret it was about */
 };
+#define ANSWER_OPEN 0
 
 /* How long no code is looked at after the n-th consecutive failure: wait_ms[n], or the
  * last entry when n is larger; 0: no wait. At `limit` failures it is for good. */
@@ -48,16 +49,15 @@ struct charge {
     const struct enrollment_id *enrollment;
     uint32_t code_digits;               /* of the code; 0: not a code of digits */
     const struct request_mark *request; /* NULL: not retry-safe */
-    struct answer if_wrong;        /* recorded for the request unless accept or settle follows */
-    struct answer if_locked;       /* the same for the other ends; the store */
-    struct answer if_not_enrolled; /* fills in retry_after_ms of if_locked */
-    struct answer if_no_enrollment;
+    struct answer if_locked;            /* remembered for the request when it ends so; the store */
+    struct answer if_not_enrolled;  /* fills in retry_after_ms of if_locked. An attempt that is */
+    struct answer if_no_enrollment; /* counted is remembered as open unless accept follows. */
 };
 
 enum charge_result {
     CHARGE_LOCKED = 0,    /* not counted: no code is looked at for retry_after_ms */
     CHARGE_READY,         /* counted; factor and last_step are filled in */
-    CHARGE_REPEATED,      /* not counted: this request was answered with `first` */
+    CHARGE_REPEATED,      /* not counted: this request came before, see `first` */
     CHARGE_REUSED,        /* not counted: the request id came before with other fields */
     CHARGE_NOT_ENROLLED,  /* not counted: the user has no confirmed secret */
     CHARGE_NO_ENROLLMENT, /* not counted: unknown, replaced or expired enrolment */
@@ -65,6 +65,9 @@ enum charge_result {
     CHARGE_TOO_MANY,      /* not counted: REQUEST_MEMORY_MAX request ids are remembered */
 };
 
+/* A repeated request whose answer is open is decided again as of first.time_ms: factor is what
+ * it was charged with, with sealed_len 0 when that secret is gone, and last_step is -1, as accept
+ * knows best. */
 struct charged {
     enum charge_result result;
     struct factor factor;
@@ -75,12 +78,15 @@ struct charged {
 };
 
 /* A right code: its step, and what its request is answered. */
+struct mail;
 struct acceptance {
     struct enrollment_id enrollment; /* of the factor that was charged */
     int64_t step;
     int64_t now_ms;
+    const struct lockout_rule *lockout;
     const struct request_mark *request;
     struct answer answer;
+    const struct mail *notice; /* goes into the outbox with it; NULL: none */
 };
 
 #endif

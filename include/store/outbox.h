@@ -32,9 +32,6 @@ struct outbox_ops {
                                          const struct factor *f, int64_t now_ms, bool *won,
                                          struct err_text *why);
 
-    /* Adds a notice to the outbox. */
-    MUST_CHECK enum err (*mail_put)(struct store *s, struct tenant_id t, struct user_id u,
-                                    const struct mail *m, struct err_text *why);
     /* The next mail that is due and not leased, of the tenants in turn, is leased until
      * until_ms. ERR_NOT_FOUND: none is due. */
     MUST_CHECK enum err (*mail_lease)(struct store *s, int64_t now_ms, int64_t until_ms,
@@ -43,12 +40,13 @@ struct outbox_ops {
      * is sent if it was queued or deferred, and older resets of the user that were queued, sent
      * or deferred are replaced, with their mails gone. Failed: the mail goes, its reset is failed.
      * Deferred: one attempt more, due again at due_ms. */
-    MUST_CHECK enum err (*mail_sent)(struct store *s, struct tenant_id t, int64_t mail_id,
-                                     struct err_text *why);
-    MUST_CHECK enum err (*mail_failed)(struct store *s, struct tenant_id t, int64_t mail_id,
-                                       const char *error, struct err_text *why);
-    MUST_CHECK enum err (*mail_deferred)(struct store *s, struct tenant_id t, int64_t mail_id,
-                                         int64_t due_ms, const char *error, struct err_text *why);
+    MUST_CHECK enum err (*mail_sent)(struct store *s, struct tenant_id t, struct user_id u,
+                                     int64_t mail_id, struct err_text *why);
+    MUST_CHECK enum err (*mail_failed)(struct store *s, struct tenant_id t, struct user_id u,
+                                       int64_t mail_id, const char *error, struct err_text *why);
+    MUST_CHECK enum err (*mail_deferred)(struct store *s, struct tenant_id t, struct user_id u,
+                                         int64_t mail_id, int64_t due_ms, const char *error,
+                                         struct err_text *why);
 };
 
 #endif

@@ -6,31 +6,34 @@
  * operation takes the tenant first, and each that decides does it in one atomic step.
  * A store sees sealed bytes only, never a key.
  *
- * Work is done in batches of jobs. What a job did counts when job_end was told to keep
- * it and batch_commit returned ERR_OK: then it is durable. A store that cannot group
- * work commits each job in job_end and has an empty batch_commit.
+ * Work is done in batches of jobs. On a store that is transactional, what a job did counts when
+ * job_end was told to keep it and batch_commit returned ERR_OK: then it is durable. On any other,
+ * each operation that returned ERR_OK is durable at once and nothing is undone: so a decision
+ * must be right whichever of its operations is the last one that happens.
  *
- * Failures are ERR_UNAVAILABLE (down, disk full: nothing of the batch counts), ERR_CORRUPT
- * (stored data makes no sense) and what an operation names. After these two the job must
- * end with keep = false; what an operation names itself has changed nothing.
+ * Failures are ERR_UNAVAILABLE (down, disk full: on a transactional store nothing of the batch
+ * counts; on another the operation may have happened, and asking again with the same request
+ * tells), ERR_CORRUPT (stored data makes no sense) and what an operation names. After these two
+ * the job must end with keep = false; what an operation names itself has changed nothing.
  *
- * Thread: the worker that opened it; a store belongs to one worker. */
+ * Thread: the worker that uses it; a store belongs to one worker. */
 
 #include "base/err.h"
 #include "store/attempt.h"
 
 struct outbox_ops;
 struct store;
-
 struct store_ops {
     const char *name;
+    bool transactional; /* jobs and batches can be undone */
 
     /* Frees; what was not committed is gone. */
     void (*close)(struct store *s);
 
     MUST_CHECK enum err (*batch_begin)(struct store *s, struct err_text *why);
-    void (*job_begin)(struct store *s);
-    /* With keep = false everything since job_begin is undone. */
+    /* No operation of the job waits much longer than budget_ms from now for another machine. */
+    void (*job_begin)(struct store *s, int64_t budget_ms);
+    /* With keep = false everything since job_begin is undone, if the store is transactional. */
     MUST_CHECK enum err (*job_end)(struct store *s, bool keep, struct err_text *why);
     /* Instead of batch_commit: everything since batch_begin is undone. */
     void (*batch_abandon)(struct store *s);
@@ -65,29 +68,26 @@ struct store_ops {
     /* Checks in this order: the request id, the lock, that the secret is there and has
      * not expired, the code's length; then counts the attempt and reads the factor, in
      * one atomic step. Any end but CHARGE_WRONG_LENGTH, CHARGE_REUSED and CHARGE_TOO_MANY
-     * is remembered as the answer to c->request. */
+     * is remembered for c->request. */
     MUST_CHECK enum err (*charge)(struct store *s, struct tenant_id t, struct user_id u,
                                   const struct charge *c, struct charged *out,
                                   struct err_text *why);
 
-    /* If a->step is newer than the secret's last one: it becomes the last, failures
-     * become 0, a pending secret becomes the user's own (in place of an older one), the
-     * request's answer becomes a->answer, and *won is true. Else nothing changes and
-     * *won is false. One atomic step. */
+    /* If a->step is newer than the secret's last one: it becomes the last, failures become 0, a
+     * pending secret becomes the user's own (in place of an older one), the request's answer
+     * becomes a->answer, the notice goes into the outbox, and *won is true. Else nothing
+     * changes, and *won is whether this request has won already: its answer is remembered with
+     * the outcome of a->answer. One atomic step. */
     MUST_CHECK enum err (*accept)(struct store *s, struct tenant_id t, struct user_id u,
                                   const struct acceptance *a, bool *won, struct err_text *why);
-
-    /* Changes the remembered answer of a request that charge has counted. */
-    MUST_CHECK enum err (*settle)(struct store *s, struct tenant_id t, struct user_id u,
-                                  const struct request_mark *r, const struct answer *a,
-                                  struct err_text *why);
 
     /* For an answer that needs no charge: remembers it unless the request was answered
      * before, and then out->result is CHARGE_REPEATED, CHARGE_REUSED or CHARGE_TOO_MANY,
      * with out->first; else CHARGE_READY. */
     MUST_CHECK enum err (*remember)(struct store *s, struct tenant_id t, struct user_id u,
                                     const struct request_mark *r, const struct answer *a,
-                                    struct charged *out, struct err_text *why);
+                                    const struct lockout_rule *lockout, struct charged *out,
+                                    struct err_text *why);
 
     /* The secret whose code the user may be typing by mistake, when the right one is `right`: for
      * a pending one the user's own, for the user's own the one that it replaced.
@@ -104,7 +104,7 @@ struct store_ops {
     MUST_CHECK enum err (*audit_append)(struct store *s, const struct audit_record *r,
                                         struct err_text *why);
 
-    /* Writes something that changes nothing: does the store take writes? */
+    /* Writes what changes nothing: does the store take writes? */
     MUST_CHECK enum err (*probe)(struct store *s, struct err_text *why);
 
     /* Deletes up to `limit` things that have expired and are not used anyway; *n_out: how many. */

@@ -19,11 +19,11 @@
 #include "rpc/executor.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
-#include "store/store_sqlite.h"
+#include "stores_internal.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -35,23 +35,39 @@
 /* A commit of the store carries at most this many calls. */
 #define BATCH_MAX    512
 #define TICK_SECONDS 1
+/* After so many failures in a row the store counts as failed. The embedded one fails as a whole;
+ * of another machine's, one worker may have had bad luck with its connection. */
+#define BREAK_AFTER_EMBEDDED 1
+#define BREAK_AFTER_REMOTE   5
 /* The limits of resets are per hour. */
 #define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
+
+/* How long the start waits for a store on another machine; a start that may go on without it only
+ * looks whether it is there. */
+#define PREPARE_MS 5000
+#define LOOK_MS    500
+
+/* With the i-th store. */
+struct store_worker {
+    char name[16];
+    struct worker *thread; /* NULL: does not run */
+};
 
 struct daemon {
     const struct settings *set;
     struct clock *clock;
     struct keyring *keyring;
     struct callers *callers;
-    struct store *store;
-    struct domain *domain;
+    struct stores *stores;
+    struct domain_shared *shared;
+    struct store_worker *workers; /* one a store */
+    struct domain **domains;      /* theirs */
     struct loop **loops;
     size_t n_loops;
     struct queue *queue;
     struct executor *executor;
     struct rpc *rpc;
     struct grpc_server *server;
-    struct worker *worker;
     struct mailroom *mailroom; /* NULL: no mail is sent */
     bool listening;
 };
@@ -94,7 +110,8 @@ static int check_listen(struct daemon *d, struct err_text *why)
 static int start_keyring(struct daemon *d, struct err_text *why)
 {
     enum err e = keyring_load(&d->keyring, d->set->keyring_file, why);
-    if (e == ERR_NOT_FOUND && access(settings_sqlite_path(d->set), F_OK) == 0)
+    const char *database = settings_sqlite_path(d->set);
+    if (e == ERR_NOT_FOUND && database != NULL && access(database, F_OK) == 0)
         err_set(why, e, NULL,
                 "%.120s: no keyring, but a database: bring the keyring back from its backup",
                 d->set->keyring_file);
@@ -135,25 +152,25 @@ static void stop_mailroom(struct daemon *d)
     mailroom_free(d->mailroom);
 }
 
+static int start_store_files(struct daemon *d, struct err_text *why)
+{
+    return stores_new(&d->stores, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
 static int start_store(struct daemon *d, struct err_text *why)
 {
-    if (mkdir(d->set->state_dir, S_IRWXU) != 0 && errno != EEXIST) {
-        err_set(why, ERR_DENIED, NULL, "state_dir: %.100s: %s", d->set->state_dir, strerror(errno));
-        return EX_CONFIG;
-    }
-    enum err e = store_sqlite_open(&d->store, settings_sqlite_path(d->set), why);
+    enum err e = stores_open(d->stores, why);
     if (e == ERR_OK)
         return EX_OK;
-    return e == ERR_DENIED || e == ERR_CONFLICT ? EX_CONFIG : EX_UNAVAILABLE;
+    return e == ERR_INVALID || e == ERR_DENIED || e == ERR_CONFLICT ? EX_CONFIG : EX_UNAVAILABLE;
 }
 
 static void stop_store(struct daemon *d)
 {
-    if (d->store != NULL)
-        d->store->ops->close(d->store);
+    stores_free(d->stores);
 }
 
-static int start_domain(struct daemon *d, struct err_text *why)
+static struct domain_options domain_options(const struct daemon *d)
 {
     struct lockout_settings lockout = {
         .free_tries = (uint32_t)d->set->lockout_free_tries,
@@ -161,8 +178,8 @@ static int start_domain(struct daemon *d, struct err_text *why)
         .longest_wait_s = (uint32_t)d->set->lockout_longest_wait,
         .limit = (uint32_t)d->set->lockout_limit,
     };
-    struct domain_options opt = {
-        .store = d->store,
+    return (struct domain_options){
+        .shared = d->shared,
         .keyring = d->keyring,
         .clock = d->clock,
         .lockout = lockout_rule(&lockout),
@@ -171,7 +188,25 @@ static int start_domain(struct daemon *d, struct err_text *why)
                          .per_user = (uint32_t)d->set->reset_limit_user,
                          .per_address = (uint32_t)d->set->reset_limit_address,
                          .per_tenant = (uint32_t)d->set->reset_limit_tenant}};
-    enum err e = domain_new(&d->domain, &opt, why);
+}
+
+static int start_domain(struct daemon *d, struct err_text *why)
+{
+    size_t n = stores_count(d->stores);
+    d->shared = domain_shared_new();
+    d->domains = mem_zalloc(n, sizeof(struct domain *));
+    struct domain_options opt = domain_options(d);
+    for (size_t i = 0; i < n; i++) {
+        opt.store = stores_at(d->stores, i);
+        d->domains[i] = domain_new(&opt);
+    }
+    bool may_be_down = stores_may_be_down(d->stores);
+    enum err e = domain_prepare(d->domains[0], may_be_down ? LOOK_MS : PREPARE_MS, why);
+    if (e == ERR_UNAVAILABLE && may_be_down) {
+        log_event(LOG_ERROR, "store_failed", log_c("error", err_name(e)),
+                  log_c("detail", why->text));
+        e = ERR_OK;
+    }
     if (e == ERR_OK)
         return EX_OK;
     return e == ERR_DENIED ? EX_CONFIG : EX_UNAVAILABLE;
@@ -179,7 +214,10 @@ static int start_domain(struct daemon *d, struct err_text *why)
 
 static void stop_domain(struct daemon *d)
 {
-    domain_free(d->domain);
+    for (size_t i = 0; d->domains != NULL && i < stores_count(d->stores); i++)
+        domain_free(d->domains[i]);
+    free(d->domains);
+    domain_shared_free(d->shared);
 }
 
 static int start_loops(struct daemon *d, struct err_text *why)
@@ -211,8 +249,15 @@ static int start_rpc(struct daemon *d, struct err_text *why)
 {
     (void)why;
     d->queue = queue_new((size_t)d->set->queue_length);
-    struct executor_options executor = {
-        .domain = d->domain, .queue = d->queue, .loops = d->loops, .n_loops = d->n_loops};
+    bool embedded = domain_is_transactional(d->domains[0]);
+    struct executor_options executor = {.domains = d->domains,
+                                        .n_workers = stores_count(d->stores),
+                                        .break_after =
+                                            embedded ? BREAK_AFTER_EMBEDDED : BREAK_AFTER_REMOTE,
+                                        .clock = d->clock,
+                                        .queue = d->queue,
+                                        .loops = d->loops,
+                                        .n_loops = d->n_loops};
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
                               .callers = d->callers,
@@ -235,7 +280,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     return EX_OK;
 }
 
-/* The worker has ended, and what it gave back to the loops is done before the server's own
+/* The workers have ended, and what they gave back to the loops is done before the server's own
  * last task there. */
 static void stop_rpc(struct daemon *d)
 {
@@ -245,21 +290,33 @@ static void stop_rpc(struct daemon *d)
     queue_free(d->queue);
 }
 
-static int start_worker(struct daemon *d, struct err_text *why)
+/* One job at a time where jobs cannot share a commit: the others would wait for nothing. */
+static int start_workers(struct daemon *d, struct err_text *why)
 {
-    struct worker_options opt = {.name = "store",
-                                 .queue = d->queue,
-                                 .batch_max = BATCH_MAX,
-                                 .run = executor_run_batch,
-                                 .ctx = d->executor};
-    return worker_start(&d->worker, &opt, why) == ERR_OK ? EX_OK : EX_SOFTWARE;
+    size_t n = stores_count(d->stores);
+    bool embedded = domain_is_transactional(d->domains[0]);
+    d->workers = mem_zalloc(n, sizeof *d->workers);
+    for (size_t i = 0; i < n; i++) {
+        struct store_worker *w = &d->workers[i];
+        snprintf(w->name, sizeof w->name, "store-%hu", (unsigned short)i);
+        struct worker_options opt = {.name = w->name,
+                                     .queue = d->queue,
+                                     .batch_max = embedded ? BATCH_MAX : 1,
+                                     .run = executor_run_batch,
+                                     .ctx = executor_worker(d->executor, i)};
+        if (worker_start(&w->thread, &opt, why) != ERR_OK)
+            return EX_SOFTWARE;
+    }
+    return EX_OK;
 }
 
-static void stop_worker(struct daemon *d)
+static void stop_workers(struct daemon *d)
 {
     if (d->queue != NULL)
         queue_close(d->queue);
-    worker_stop(d->worker);
+    for (size_t i = 0; d->workers != NULL && i < stores_count(d->stores); i++)
+        worker_stop(d->workers[i].thread);
+    free(d->workers);
 }
 
 static int start_mail_thread(struct daemon *d, struct err_text *why)
@@ -270,7 +327,7 @@ static int start_mail_thread(struct daemon *d, struct err_text *why)
     return e == ERR_OK ? EX_OK : EX_CONFIG;
 }
 
-/* What it says last is still decided: the worker stops after it. */
+/* What it says last is still decided: the workers stop after it. */
 static void stop_mail_thread(struct daemon *d)
 {
     mailroom_stop(d->mailroom);
@@ -290,7 +347,8 @@ static int start_listening(struct daemon *d, struct err_text *why)
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
     log_event(LOG_INFO, "listening", log_c("address", bound), log_c("version", TWOSTEP_VERSION),
-              log_i("loops", (int64_t)d->n_loops), log_c("store", d->store->ops->name));
+              log_i("loops", (int64_t)d->n_loops),
+              log_c("store", stores_at(d->stores, 0)->ops->name));
     return EX_OK;
 }
 
@@ -316,11 +374,12 @@ static const struct part {
     {"keyring", start_keyring, stop_keyring, true},
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
-    {"store", start_store, stop_store, false},
+    {"store files", start_store_files, stop_store, true},
+    {"store", start_store, NULL, false},
     {"domain", start_domain, stop_domain, false},
     {"loops", start_loops, stop_loops, false},
     {"rpc", start_rpc, stop_rpc, false},
-    {"worker", start_worker, stop_worker, false},
+    {"workers", start_workers, stop_workers, false},
     {"mail thread", start_mail_thread, stop_mail_thread, false},
     {"listener", start_listening, stop_listening, false},
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "mailroom_internal.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "daemon/settings.h"
 #include "domain/outbox.h"
 #include "mail/postman.h"
+#include "password_internal.h"
 #include "rpc/executor.h"
 
 #include <pthread.h>
@@ -121,22 +121,6 @@ static enum err next(void *ctx, const struct mail_report *last, struct mail_mess
     return ERR_OK;
 }
 
-static enum err read_password(struct mailroom *room, const char *path, struct err_text *why)
-{
-    uint8_t bytes[SECRET_MAX];
-    size_t n;
-    room->password = secret_new();
-    if (path[0] == '\0')
-        return ERR_OK;
-    TRY(file_read_private(path, bytes, sizeof bytes - 1, &n, why));
-    while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
-        n--;
-    bytes[n] = '\0';
-    secret_set(room->password, bytes, n + 1);
-    secret_wipe(bytes, sizeof bytes);
-    return ERR_OK;
-}
-
 enum err mailroom_new(struct mailroom **out, const struct settings *set, struct err_text *why)
 {
     struct mailroom *room = mem_zalloc(1, sizeof *room);
@@ -146,7 +130,7 @@ enum err mailroom_new(struct mailroom **out, const struct settings *set, struct 
     const char *folder = set->template_dir[0] != '\0' ? set->template_dir : NULL;
     enum err e = mail_templates_load(&room->templates, folder, why);
     if (e == ERR_OK)
-        e = read_password(room, set->smtp_password_file, why);
+        e = password_read(&room->password, set->smtp_password_file, why);
     if (e != ERR_OK) {
         mailroom_free(room);
         return e;
@@ -170,12 +154,13 @@ void mailroom_free(struct mailroom *m)
 enum err mailroom_start(struct mailroom *m, struct executor *executor, struct loop *home,
                         struct err_text *why)
 {
+    const char *password = password_text(m->password);
     m->executor = executor;
     m->home = home;
     struct postman_options opt = {
         .url = m->set->smtp_url,
         .user = m->set->smtp_user,
-        .password = m->password->len > 0 ? (const char *)m->password->bytes : "",
+        .password = password != NULL ? password : "",
         .ca_file = m->set->smtp_ca_file,
         .allow_plaintext = m->set->smtp_allow_plaintext,
         .timeout_ms = m->set->smtp_timeout_seconds * 1000,

@@ -15,6 +15,7 @@
 #define ENV_PREFIX        "TWOSTEP_"
 #define STATE_DIR_DEFAULT "/var/lib/twostep"
 #define THREADS_MAX       64
+#define HIDDEN            "***"
 
 #define TEXT(member, text)                                                                         \
     {                                                                                              \
@@ -35,6 +36,10 @@
 static const struct config_key keys[] = {
     TEXT(listen, "127.0.0.1:7443"),
     TEXT(store, NULL),
+    TEXT(store_password_file, NULL),
+    NUMBER(store_workers, "16", 1, 256),
+    FLAG(store_development, "no"),
+    FLAG(start_without_store, "no"),
     TEXT(keyring_file, NULL),
     TEXT(callers_file, NULL),
     TEXT(state_dir, NULL),
@@ -124,15 +129,21 @@ static void fill_in(struct settings *s)
     }
 }
 
+static bool is_mongodb(const char *store)
+{
+    struct str s = str_from(store);
+    return str_has_prefix(s, STR("mongodb://")) || str_has_prefix(s, STR("mongodb+srv://"));
+}
+
 static enum err check_together(const struct settings *s, struct err_text *why)
 {
     enum log_level level;
     if (!log_level_parse(str_from(s->log_level), &level))
         return err_set(why, ERR_INVALID, NULL,
                        "log_level: \"%.20s\" is none of error, warn, info and debug", s->log_level);
-    if (settings_sqlite_path(s) == NULL)
+    if (settings_sqlite_path(s) == NULL && !is_mongodb(s->store)) /* which may hold a password */
         return err_set(why, ERR_INVALID, NULL,
-                       "store: \"%.20s\" is not sqlite:PATH, the store of this version", s->store);
+                       "store: none of sqlite:PATH, mongodb://… and mongodb+srv://…");
     if (s->lockout_longest_wait < s->lockout_first_wait)
         return err_set(why, ERR_INVALID, NULL,
                        "lockout_longest_wait: shorter than lockout_first_wait");
@@ -169,13 +180,66 @@ const char *settings_sqlite_path(const struct settings *s)
     return s->store + strlen(scheme);
 }
 
+/* ---- a URI without what it keeps secret --------------------------------------------------------
+ */
+
+static bool is_secret_option(struct str name)
+{
+    static const char *const secrets[] = {"password", "authmechanismproperties"};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        for (size_t at = 0; at + strlen(secrets[i]) <= name.len; at++)
+            if (strncasecmp(name.p + at, secrets[i], strlen(secrets[i])) == 0)
+                return true;
+    return false;
+}
+
+/* "…?name=value&name=value", from the question mark on. */
+static void print_options(const char *p)
+{
+    while (*p != '\0') {
+        size_t name = strcspn(p + 1, "=&");
+        size_t whole = 1 + strcspn(p + 1, "&");
+        bool hide = p[1 + name] == '=' && is_secret_option((struct str){.p = p + 1, .len = name});
+        printf("%.*s%s", (int)(hide ? name + 2 : whole), p, hide ? HIDDEN : "");
+        p += whole;
+    }
+}
+
+/* A password may hold what should have been escaped: so it ends at the last @, and where that may
+ * be one of an option, nothing more is printed. */
+static void print_uri(const char *uri)
+{
+    const char *user = strstr(uri, "://");
+    const char *colon = user != NULL ? strchr(user + strlen("://"), ':') : NULL;
+    const char *at = strrchr(uri, '@');
+    if (colon != NULL && at != NULL && colon < at) {
+        printf("%.*s:%s", (int)(colon - uri), uri, HIDDEN);
+        if (memchr(uri, '?', (size_t)(at - uri)) != NULL)
+            return;
+        uri = at;
+    }
+    size_t plain = strcspn(uri, "?");
+    printf("%.*s", (int)plain, uri);
+    print_options(uri + plain);
+}
+
+static void print_text(const char *name, const char *value)
+{
+    printf("%s = \"", name);
+    if (is_mongodb(value))
+        print_uri(value);
+    else
+        printf("%s", value);
+    printf("\"\n");
+}
+
 void settings_print(const struct settings *s)
 {
     for (size_t i = 0; i < schema.n_keys; i++) {
         const void *at = (const char *)s + keys[i].offset;
         switch (keys[i].kind) {
         case CONFIG_STR:
-            printf("%s = \"%s\"\n", keys[i].name, *(char *const *)at);
+            print_text(keys[i].name, *(char *const *)at);
             break;
         case CONFIG_INT:
             printf("%s = %lld\n", keys[i].name, (long long)*(const int64_t *)at);

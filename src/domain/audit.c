@@ -7,6 +7,10 @@
 #include "store/store.h"
 
 #include <string.h>
+#include <time.h>
+
+/* Records that could not be written are owed up to this size. */
+#define AUDIT_OWED_MAX (256 * 1024)
 
 /* A record in audit.pending: this, then the tenant, then the body. */
 struct frame {
@@ -15,12 +19,21 @@ struct frame {
     size_t body_len;
 };
 
+static enum err read_head(struct domain *d, struct err_text *why)
+{
+    struct audit_head *head = &d->shared->chain.head;
+    head->known = false;
+    TRY(d->opt.store->ops->audit_head(d->opt.store, &head->seq, head->hash, why));
+    head->known = true;
+    return ERR_OK;
+}
+
 enum err audit_open(struct domain *d, struct err_text *why)
 {
-    struct audit_head *head = &d->audit.committed;
-    TRY(d->opt.store->ops->audit_head(d->opt.store, &head->seq, head->hash, why));
-    d->audit.appended = *head;
-    return ERR_OK;
+    pthread_mutex_lock(&d->shared->chain.lock);
+    enum err e = read_head(d, why);
+    pthread_mutex_unlock(&d->shared->chain.lock);
+    return e;
 }
 
 void audit_release(struct domain *d)
@@ -92,33 +105,97 @@ static void chain(uint8_t out[AUDIT_HASH_LEN], const struct audit_head *before, 
     digest_parts(out, parts, 3);
 }
 
-enum err audit_append_batch(struct domain *d, struct err_text *why)
+/* r has everything but its place in the chain. After a failure it is not known whether the record
+ * is there. */
+static enum err append_next(struct domain *d, struct audit_record *r, struct err_text *why)
 {
-    struct audit_head *head = &d->audit.appended;
+    struct audit_head *head = &d->shared->chain.head;
+    if (!head->known)
+        TRY(read_head(d, why));
+    r->seq = head->seq + 1;
+    chain(r->hash, head, r->seq, r->body);
+    head->known = false;
+    TRY(d->opt.store->ops->audit_append(d->opt.store, r, why));
+    *head = (struct audit_head){.known = true, .seq = r->seq};
+    memcpy(head->hash, r->hash, AUDIT_HASH_LEN);
+    return ERR_OK;
+}
+
+/* *done: how many bytes of pending are in the chain now. */
+static enum err append_pending(struct domain *d, size_t *done, struct err_text *why)
+{
     const char *p = (const char *)d->audit.pending.data;
-    for (size_t at = 0; at < d->audit.pending.len;) {
+    *done = 0;
+    for (size_t at = 0; at < d->audit.pending.len; *done = at) {
         struct frame frame;
         memcpy(&frame, p + at, sizeof frame);
         at += sizeof frame;
-        struct audit_record r = {.seq = head->seq + 1,
-                                 .time_ms = frame.time_ms,
+        struct audit_record r = {.time_ms = frame.time_ms,
                                  .tenant = {{p + at, frame.tenant_len}},
                                  .body = {p + at + frame.tenant_len, frame.body_len}};
         at += frame.tenant_len + frame.body_len;
-        chain(r.hash, head, r.seq, r.body);
-        TRY(d->opt.store->ops->audit_append(d->opt.store, &r, why));
-        head->seq = r.seq;
-        memcpy(head->hash, r.hash, AUDIT_HASH_LEN);
+        enum err e = append_next(d, &r, why);
+        /* A record of which nothing was known came to be in the store after all. */
+        if (e == ERR_CONFLICT && !d->opt.store->ops->transactional)
+            e = append_next(d, &r, why);
+        if (e == ERR_CONFLICT)
+            return err_set(why, ERR_UNAVAILABLE, NULL, "somebody else writes this audit chain");
+        TRY(e);
     }
     return ERR_OK;
 }
 
+/* The first bytes of pending. */
+static void forget_pending(struct domain *d, size_t n)
+{
+    struct buf *pending = &d->audit.pending;
+    if (n < pending->len)
+        memmove(pending->data, pending->data + n, pending->len - n);
+    pending->len -= n;
+    d->audit.job_start = pending->len;
+}
+
+enum err audit_append_batch(struct domain *d, struct err_text *why)
+{
+    struct audit_chain *c = &d->shared->chain;
+    pthread_mutex_lock(&c->lock);
+    d->audit.before = c->head;
+    size_t done;
+    return append_pending(d, &done, why);
+}
+
 void audit_batch_end(struct domain *d, bool committed)
 {
-    if (committed)
-        d->audit.committed = d->audit.appended;
-    else
-        d->audit.appended = d->audit.committed;
-    buf_clear(&d->audit.pending);
-    d->audit.job_start = 0;
+    struct audit_chain *c = &d->shared->chain;
+    if (!committed)
+        c->head = d->audit.before;
+    pthread_mutex_unlock(&c->lock);
+    forget_pending(d, d->audit.pending.len);
+}
+
+/* Not longer than the job may wait: whoever has the chain may be waiting for the store. A clock
+ * that is set back makes it longer, but not for ever: they give up, too. */
+static enum err take_chain(struct domain *d, struct err_text *why)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += d->budget_ms / 1000 + 1;
+    if (pthread_mutex_timedlock(&d->shared->chain.lock, &until) != 0)
+        return err_set(why, ERR_UNAVAILABLE, NULL, "the audit log takes too long");
+    return ERR_OK;
+}
+
+enum err audit_append_job(struct domain *d, struct err_text *why)
+{
+    if (d->audit.pending.len == 0)
+        return ERR_OK;
+    size_t done = 0;
+    enum err e = take_chain(d, why);
+    if (e == ERR_OK) {
+        e = append_pending(d, &done, why);
+        pthread_mutex_unlock(&d->shared->chain.lock);
+    }
+    bool too_much = e != ERR_OK && d->audit.pending.len - done > AUDIT_OWED_MAX;
+    forget_pending(d, too_much ? d->audit.pending.len : done);
+    return e;
 }

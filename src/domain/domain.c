@@ -14,41 +14,33 @@
 
 #define SWEEP_LIMIT 256
 
-static void forget_caches(struct domain *d)
+struct domain_shared *domain_shared_new(void)
 {
-    keys_forget(d->keys);
-    policy_cache_forget(d->policies);
-    d->caches_touched = false;
+    struct domain_shared *s = mem_zalloc(1, sizeof *s);
+    s->keys = keys_new();
+    s->policies = policy_cache_new();
+    pthread_mutex_init(&s->chain.lock, NULL);
+    return s;
 }
 
-static enum err prepare(struct domain *d, struct err_text *why)
+void domain_shared_free(struct domain_shared *s)
 {
-    uint32_t key_id;
-    const struct secret *key;
-    TRY(domain_batch_begin(d, why));
-    domain_job_begin(d);
-    enum err e = keys_get_or_make(d, KEYS_SERVICE, &key_id, &key, why);
-    if (e == ERR_OK)
-        e = audit_open(d, why);
-    enum err ended = domain_job_end(d, e, e == ERR_OK ? why : NULL);
-    enum err committed = domain_batch_commit(d, e == ERR_OK ? why : NULL);
-    return e != ERR_OK ? e : ended != ERR_OK ? ended : committed;
+    if (s == NULL)
+        return;
+    pthread_mutex_destroy(&s->chain.lock);
+    policy_cache_free(s->policies);
+    keys_free(s->keys);
+    free(s);
 }
 
-enum err domain_new(struct domain **out, const struct domain_options *opt, struct err_text *why)
+struct domain *domain_new(const struct domain_options *opt)
 {
     struct domain *d = mem_zalloc(1, sizeof *d);
     d->opt = *opt;
-    d->keys = keys_new();
-    d->policies = policy_cache_new();
+    d->shared = opt->shared;
     d->scratch = secret_new();
-    enum err e = prepare(d, why);
-    if (e != ERR_OK) {
-        domain_free(d);
-        return e;
-    }
-    *out = d;
-    return ERR_OK;
+    d->key = secret_new();
+    return d;
 }
 
 void domain_free(struct domain *d)
@@ -56,21 +48,61 @@ void domain_free(struct domain *d)
     if (d == NULL)
         return;
     audit_release(d);
+    secret_free(d->key);
     secret_free(d->scratch);
-    policy_cache_free(d->policies);
-    keys_free(d->keys);
     free(d);
+}
+
+/* What the service itself needs, in the present job. */
+static enum err open_own(struct domain *d, struct err_text *why)
+{
+    uint32_t key_id;
+    const struct secret *key;
+    TRY(keys_get_or_make(d, KEYS_SERVICE, &key_id, &key, why));
+    TRY(audit_open(d, why));
+    d->opened = true;
+    return ERR_OK;
+}
+
+enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why)
+{
+    TRY(domain_batch_begin(d, why));
+    domain_job_begin(d, budget_ms);
+    enum err e = open_own(d, why);
+    enum err ended = domain_job_end(d, e, e == ERR_OK ? why : NULL);
+    enum err committed = domain_batch_commit(d, e == ERR_OK ? why : NULL);
+    return e != ERR_OK ? e : ended != ERR_OK ? ended : committed;
+}
+
+bool domain_is_prepared(const struct domain *d)
+{
+    return atomic_load(&d->shared->prepared);
+}
+
+bool domain_is_transactional(const struct domain *d)
+{
+    return d->opt.store->ops->transactional;
+}
+
+/* The store is as it was, and the caches may hold what is not in it. */
+static void forget_caches(struct domain *d)
+{
+    keys_forget(d->shared->keys);
+    policy_cache_forget(d->shared->policies);
+    d->caches_touched = false;
 }
 
 enum err domain_batch_begin(struct domain *d, struct err_text *why)
 {
+    d->opened = false;
     return d->opt.store->ops->batch_begin(d->opt.store, why);
 }
 
-void domain_job_begin(struct domain *d)
+void domain_job_begin(struct domain *d, int64_t budget_ms)
 {
     d->caches_touched = false;
-    d->opt.store->ops->job_begin(d->opt.store);
+    d->budget_ms = budget_ms;
+    d->opt.store->ops->job_begin(d->opt.store, budget_ms);
 }
 
 enum err domain_job_end(struct domain *d, enum err result, struct err_text *why)
@@ -78,12 +110,17 @@ enum err domain_job_end(struct domain *d, enum err result, struct err_text *why)
     enum err e = d->opt.store->ops->job_end(d->opt.store, result == ERR_OK, why);
     bool kept = result == ERR_OK && e == ERR_OK;
     audit_job_end(d, kept);
-    if (!kept && d->caches_touched)
+    if (!kept)
+        d->opened = false;
+    if (domain_is_transactional(d) && !kept && d->caches_touched)
         forget_caches(d);
+    if (!domain_is_transactional(d) && kept)
+        e = audit_append_job(d, why);
     return e;
 }
 
-enum err domain_batch_commit(struct domain *d, struct err_text *why)
+/* The chain is nobody else's until the store has said what became of the records. */
+static enum err commit_with_records(struct domain *d, struct err_text *why)
 {
     enum err e = audit_append_batch(d, why);
     if (e == ERR_OK)
@@ -96,8 +133,19 @@ enum err domain_batch_commit(struct domain *d, struct err_text *why)
     return e;
 }
 
+enum err domain_batch_commit(struct domain *d, struct err_text *why)
+{
+    enum err e = domain_is_transactional(d) ? commit_with_records(d, why)
+                                            : d->opt.store->ops->batch_commit(d->opt.store, why);
+    if (e == ERR_OK && d->opened)
+        atomic_store(&d->shared->prepared, true);
+    return e;
+}
+
 enum err domain_probe(struct domain *d, struct err_text *why)
 {
+    if (!domain_is_prepared(d))
+        TRY(open_own(d, why));
     return d->opt.store->ops->probe(d->opt.store, why);
 }
 

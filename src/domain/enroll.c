@@ -119,25 +119,34 @@ enum err enroll_make(struct domain *d, const struct enroll_request *req,
     return ERR_OK;
 }
 
+static enum err enroll_once(struct domain *d, const struct enroll_request *req,
+                            const struct policy *policy, int64_t now, struct factor *f,
+                            struct enroll_answer *out, struct err_text *why)
+{
+    struct store *store = d->opt.store;
+    struct user_state state;
+    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
+    if (state.enrolled)
+        return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
+    TRY(enroll_make(d, req, policy, state.next_generation, now, f, out, why));
+    enum err e = store->ops->pending_put(store, req->tenant, req->user, f, why);
+    if (e != ERR_OK)
+        enroll_answer_release(out);
+    return e;
+}
+
 enum err enroll_user(struct domain *d, const struct enroll_request *req, struct enroll_answer *out,
                      struct err_text *why)
 {
     *out = (struct enroll_answer){0};
     int64_t now = clock_wall_ms(d->opt.clock);
-    struct store *store = d->opt.store;
     struct policy policy;
-    struct user_state state;
     struct factor f;
     TRY(enroll_check(d, req, now, &policy, why));
-    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
-    if (state.enrolled)
-        return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
-    TRY(enroll_make(d, req, &policy, state.next_generation, now, &f, out, why));
-    enum err e = store->ops->pending_put(store, req->tenant, req->user, &f, why);
-    if (e != ERR_OK) {
-        enroll_answer_release(out);
-        return e;
-    }
+    enum err e = ERR_CONFLICT;
+    for (int i = 0; i < ENROLL_TRIES && e == ERR_CONFLICT; i++)
+        e = enroll_once(d, req, &policy, now, &f, out, why);
+    TRY(e);
     struct audit_event event = {.action = "enroll",
                                 .tenant = req->tenant,
                                 .user = req->user,

@@ -7,6 +7,9 @@
 #include "domain/enroll.h"
 #include "domain/policy.h"
 
+/* How often a secret is made anew because another one of the user came between. */
+#define ENROLL_TRIES 64
+
 /* The password, and that the policy asks for codes; *policy is the tenant's. */
 MUST_CHECK enum err enroll_check(struct domain *d, const struct enroll_request *req, int64_t now_ms,
                                  struct policy *policy, struct err_text *why);

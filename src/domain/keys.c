@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "keys_internal.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "crypto/keyring.h"
 #include "crypto/seal.h"
@@ -8,6 +9,7 @@
 #include "domain_internal.h"
 #include "store/store.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,28 +18,34 @@
 #define KEYS_SLOTS 256
 
 struct slot {
-    uint32_t id; /* 0: empty */
-    bool newest; /* is this the newest one? */
+    uint32_t id;     /* 0: empty */
+    bool newest;     /* is this the newest one? */
+    int64_t read_ms; /* before the store was asked */
     size_t tenant_len;
     char tenant[ID_MAX];
     struct secret *key;
 };
 
 struct keys {
-    struct slot slots[KEYS_SLOTS];
+    pthread_mutex_t lock;
+    struct slot slots[KEYS_SLOTS]; /* guarded by lock */
 };
 
 struct keys *keys_new(void)
 {
-    return mem_zalloc(1, sizeof(struct keys));
+    struct keys *k = mem_zalloc(1, sizeof *k);
+    pthread_mutex_init(&k->lock, NULL);
+    return k;
 }
 
 void keys_forget(struct keys *k)
 {
+    pthread_mutex_lock(&k->lock);
     for (size_t i = 0; i < KEYS_SLOTS; i++) {
         secret_free(k->slots[i].key);
         k->slots[i] = (struct slot){0};
     }
+    pthread_mutex_unlock(&k->lock);
 }
 
 void keys_free(struct keys *k)
@@ -45,6 +53,7 @@ void keys_free(struct keys *k)
     if (k == NULL)
         return;
     keys_forget(k);
+    pthread_mutex_destroy(&k->lock);
     free(k);
 }
 
@@ -59,46 +68,74 @@ static bool slot_holds(const struct slot *s, struct tenant_id t, uint32_t id)
            str_equal((struct str){.p = s->tenant, .len = s->tenant_len}, t.s);
 }
 
+/* Copies the key into *out and returns its id; 0 when it is not kept. */
+static uint32_t take(struct keys *k, struct tenant_id t, uint32_t id, int64_t mono_ms,
+                     struct secret *out)
+{
+    pthread_mutex_lock(&k->lock);
+    const struct slot *s = slot_of(k, t);
+    uint32_t found = 0;
+    if (slot_holds(s, t, id) && mono_ms - s->read_ms < KEYS_KEEP_MS) {
+        secret_set(out, s->key->bytes, s->key->len);
+        found = s->id;
+    }
+    pthread_mutex_unlock(&k->lock);
+    return found;
+}
+
+static void keep(struct keys *k, struct tenant_id t, const struct slot *what,
+                 const struct secret *key)
+{
+    pthread_mutex_lock(&k->lock);
+    struct slot *s = slot_of(k, t);
+    if (!slot_holds(s, t, what->id) || s->read_ms <= what->read_ms) {
+        struct secret *room = s->key != NULL ? s->key : secret_new();
+        secret_set(room, key->bytes, key->len);
+        *s = *what;
+        s->key = room;
+        s->tenant_len = t.s.len;
+        memcpy(s->tenant, t.s.p, t.s.len);
+    }
+    pthread_mutex_unlock(&k->lock);
+}
+
 static struct seal_binding binding_of(struct tenant_id t, const struct data_key *key)
 {
     return (struct seal_binding){
         .purpose = "data-key", .tenant = t.s, .generation = key->id, .key_id = key->kek_id};
 }
 
-static enum err open_into(struct slot *s, const struct domain *d, struct tenant_id t,
-                          const struct data_key *key, struct err_text *why)
+static enum err open_key(struct secret *out, const struct domain *d, struct tenant_id t,
+                         const struct data_key *key, struct err_text *why)
 {
     const struct secret *kek = keyring_key(d->opt.keyring, key->kek_id);
     if (kek == NULL)
         return err_set(why, ERR_DENIED, "KEYRING_LACKS_KEY",
                        "the keyring has no key %u, which sealed a data key of this store",
                        (unsigned)key->kek_id);
-    if (s->key == NULL)
-        s->key = secret_new();
     struct seal_binding binding = binding_of(t, key);
-    s->id = 0;
-    if (seal_open(s->key, kek, &binding, key->sealed, key->sealed_len) != ERR_OK)
+    if (seal_open(out, kek, &binding, key->sealed, key->sealed_len) != ERR_OK)
         return err_set(why, ERR_DENIED, "KEYRING_DOES_NOT_FIT",
                        "key %u of the keyring does not open a data key of this store",
                        (unsigned)key->kek_id);
-    s->id = key->id;
-    s->tenant_len = t.s.len;
-    memcpy(s->tenant, t.s.p, t.s.len);
     return ERR_OK;
 }
 
 enum err keys_get(struct domain *d, struct tenant_id t, uint32_t id, uint32_t *id_out,
                   const struct secret **out, struct err_text *why)
 {
-    struct slot *s = slot_of(d->keys, t);
-    if (!slot_holds(s, t, id)) {
+    int64_t mono_ms = clock_mono_ms(d->opt.clock);
+    uint32_t found = take(d->shared->keys, t, id, mono_ms, d->key);
+    if (found == 0) {
         struct data_key key;
         TRY(d->opt.store->ops->data_key_get(d->opt.store, t, id, &key, why));
-        TRY(open_into(s, d, t, &key, why));
-        s->newest = id == 0;
+        TRY(open_key(d->key, d, t, &key, why));
+        found = key.id;
+        struct slot what = {.id = found, .newest = id == 0, .read_ms = mono_ms};
+        keep(d->shared->keys, t, &what, d->key);
     }
-    *id_out = s->id;
-    *out = s->key;
+    *id_out = found;
+    *out = d->key;
     return ERR_OK;
 }
 

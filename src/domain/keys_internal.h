@@ -2,7 +2,9 @@
 #ifndef DOMAIN_KEYS_INTERNAL_H
 #define DOMAIN_KEYS_INTERNAL_H
 
-/* The tenants' data keys, opened with the keyring and kept for a while. Thread: worker. */
+/* The tenants' data keys, opened with the keyring and kept for KEYS_KEEP_MS at most from before
+ * they were read: a key that another process destroyed works no longer. Thread: any for struct
+ * keys, which the workers share; worker for the rest. */
 
 #include "base/err.h"
 #include "store/types.h"
@@ -10,6 +12,8 @@
 struct domain;
 struct keys;
 struct secret;
+
+#define KEYS_KEEP_MS 1000
 
 /* The empty tenant: the service's own data key. */
 #define KEYS_SERVICE ((struct tenant_id){STR("")})
@@ -20,9 +24,9 @@ void keys_free(struct keys *k);
 /* Forgets what is kept: the store may say otherwise now. */
 void keys_forget(struct keys *k);
 
-/* The data key `id`, or the newest with id 0, borrowed until the next call; *id_out is its id.
- * ERR_NOT_FOUND: there is none; ERR_DENIED: the keyring lacks the key that sealed it, or has
- * another under its id. */
+/* The data key `id`, or the newest with id 0: this domain's own copy, until its next call; *id_out
+ * is its id. ERR_NOT_FOUND: there is none; ERR_DENIED: the keyring lacks the key that sealed it, or
+ * has another under its id. */
 MUST_CHECK enum err keys_get(struct domain *d, struct tenant_id t, uint32_t id, uint32_t *id_out,
                              const struct secret **out, struct err_text *why);
 

@@ -67,17 +67,16 @@ enum err outbox_seal_token(struct domain *d, struct tenant_id t, struct user_id 
     return ERR_OK;
 }
 
-enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
-                       const struct factor *f, int64_t now_ms, struct err_text *why)
+bool outbox_notice(const struct domain *d, const struct factor *f, int64_t now_ms, struct mail *out)
 {
     if (f->notify_address[0] == '\0' || !d->opt.mail_is_configured)
-        return ERR_OK;
-    struct mail m = {.kind = f->replaces ? MAIL_REPLACED : MAIL_ENROLLED,
-                     .create_ms = now_ms,
-                     .due_ms = now_ms,
-                     .expire_ms = now_ms + NOTICE_LIFETIME_MS};
-    outbox_address(&m, str_from(f->notify_address), str_from(f->notify_locale));
-    return d->opt.store->outbox->mail_put(d->opt.store, t, u, &m, why);
+        return false;
+    *out = (struct mail){.kind = f->replaces ? MAIL_REPLACED : MAIL_ENROLLED,
+                         .create_ms = now_ms,
+                         .due_ms = now_ms,
+                         .expire_ms = now_ms + NOTICE_LIFETIME_MS};
+    outbox_address(out, str_from(f->notify_address), str_from(f->notify_locale));
+    return true;
 }
 
 /* ---- out of it
@@ -159,7 +158,8 @@ static enum err fail(struct domain *d, const struct outbox_parcel *p, const char
                      struct err_text *why)
 {
     struct store *store = d->opt.store;
-    TRY(store->outbox->mail_failed(store, tenant_of(&p->leased), p->leased.mail.id, error, why));
+    TRY(store->outbox->mail_failed(store, tenant_of(&p->leased), user_of(&p->leased),
+                                   p->leased.mail.id, error, why));
     note_end(d, p, "failed", error);
     return ERR_OK;
 }
@@ -233,7 +233,8 @@ static enum err defer(struct domain *d, const struct outbox_report *r, struct er
     int64_t due = clock_wall_ms(d->opt.clock) + backoff(l->mail.attempts + 1);
     if (due >= l->mail.expire_ms)
         return fail(d, r->parcel, r->error, why);
-    TRY(store->outbox->mail_deferred(store, tenant_of(l), l->mail.id, due, r->error, why));
+    TRY(store->outbox->mail_deferred(store, tenant_of(l), user_of(l), l->mail.id, due, r->error,
+                                     why));
     note_end(d, r->parcel, "deferred", r->error);
     return ERR_OK;
 }
@@ -244,7 +245,7 @@ enum err outbox_report(struct domain *d, const struct outbox_report *report, str
     struct store *store = d->opt.store;
     switch (report->end) {
     case OUTBOX_SENT:
-        TRY(store->outbox->mail_sent(store, tenant_of(l), l->mail.id, why));
+        TRY(store->outbox->mail_sent(store, tenant_of(l), user_of(l), l->mail.id, why));
         note_end(d, report->parcel, "sent", "");
         return ERR_OK;
     case OUTBOX_DEFERRED:

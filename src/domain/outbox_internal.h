@@ -16,8 +16,8 @@ MUST_CHECK enum err outbox_seal_token(struct domain *d, struct tenant_id t, stru
                                       struct mail *m, const struct secret *token,
                                       struct err_text *why);
 
-/* Queues the notice that f was confirmed, where somebody gave an address for it. */
-MUST_CHECK enum err outbox_notice(struct domain *d, struct tenant_id t, struct user_id u,
-                                  const struct factor *f, int64_t now_ms, struct err_text *why);
+/* Writes the notice that f was confirmed; false when nobody gave an address for it. */
+bool outbox_notice(const struct domain *d, const struct factor *f, int64_t now_ms,
+                   struct mail *out);
 
 #endif

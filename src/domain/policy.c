@@ -60,13 +60,11 @@ enum err policy_load(struct domain *d, struct tenant_id tenant, struct policy *o
                      struct err_text *why)
 {
     int64_t mono_ms = clock_mono_ms(d->opt.clock);
-    const struct policy *kept = policy_cache_get(d->policies, tenant, mono_ms);
-    if (kept != NULL) {
-        *out = *kept;
+    struct policy_read read;
+    if (policy_cache_get(d->shared->policies, tenant, mono_ms, out, &read))
         return ERR_OK;
-    }
     TRY(read_fresh(d, tenant, out, why));
-    policy_cache_put(d->policies, tenant, out, mono_ms);
+    policy_cache_put(d->shared->policies, tenant, out, &read);
     return ERR_OK;
 }
 
@@ -167,9 +165,11 @@ enum err policy_set(struct domain *d, const struct policy_change *change, struct
     take_over(&p, &change->values, change->fields);
     int64_t now = clock_wall_ms(d->opt.clock);
     sign(&p, &change->actor, now);
-    TRY(d->opt.store->ops->policy_put(d->opt.store, change->tenant, &p, why));
-    policy_cache_put(d->policies, change->tenant, &p, clock_mono_ms(d->opt.clock));
+    enum err e = d->opt.store->ops->policy_put(d->opt.store, change->tenant, &p, why);
+    /* Also after a failure that does not tell whether it happened. */
+    policy_cache_changed(d->shared->policies, change->tenant);
     d->caches_touched = true;
+    TRY(e);
     struct buf detail = BUF_INIT;
     show_change(&detail, &p, change->fields);
     struct audit_event event = {

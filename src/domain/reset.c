@@ -135,31 +135,40 @@ enum err reset_request_mail(struct domain *d, const struct reset_mail_request *r
 /* ---- the token comes back
  * ------------------------------------------------------------------------ */
 
-enum err reset_confirm(struct domain *d, const struct enroll_request *req, struct str token,
-                       struct enroll_answer *out, struct err_text *why)
+static enum err confirm_once(struct domain *d, const struct enroll_request *req,
+                             const struct policy *policy, struct str token, int64_t now,
+                             struct enroll_answer *out, struct err_text *why)
 {
-    *out = (struct enroll_answer){0};
-    int64_t now = clock_wall_ms(d->opt.clock);
     struct store *store = d->opt.store;
-    struct policy policy;
     struct user_state state;
     struct factor f;
     uint8_t hash[TOKEN_HASH_LEN];
     bool won = false;
-    TRY(enroll_check(d, req, now, &policy, why));
     TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
     /* The whole work for a token of nobody, too, so that the time tells nothing of it. */
-    TRY(enroll_make(d, req, &policy, state.next_generation, now, &f, out, why));
+    TRY(enroll_make(d, req, policy, state.next_generation, now, &f, out, why));
     token_hash(hash, token);
     enum err e =
         store->outbox->reset_confirm(store, req->tenant, req->user, hash, &f, now, &won, why);
     if (e == ERR_OK && !won)
         e = err_set(why, ERR_NOT_FOUND, "RESET_NOT_FOUND",
                     "no reset of this user has this token (any more)");
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         enroll_answer_release(out);
-        return e;
-    }
+    return e;
+}
+
+enum err reset_confirm(struct domain *d, const struct enroll_request *req, struct str token,
+                       struct enroll_answer *out, struct err_text *why)
+{
+    *out = (struct enroll_answer){0};
+    int64_t now = clock_wall_ms(d->opt.clock);
+    struct policy policy;
+    TRY(enroll_check(d, req, now, &policy, why));
+    enum err e = ERR_CONFLICT;
+    for (int i = 0; i < ENROLL_TRIES && e == ERR_CONFLICT; i++)
+        e = confirm_once(d, req, &policy, token, now, out, why);
+    TRY(e);
     note(d, "reset_confirm", req, "pending", now);
     return ERR_OK;
 }

@@ -14,7 +14,7 @@
 struct attempt {
     struct domain *d;
     const struct verify_request *req;
-    int64_t now;
+    int64_t now; /* as of when it is decided */
     uint32_t window;
     struct request_mark mark;
     const struct request_mark *request; /* &mark, or NULL without a request id */
@@ -82,7 +82,6 @@ static enum err charge(const struct attempt *a, struct charged *out)
         .enrollment = req->enrollment,
         .code_digits = (uint32_t)req->code.len,
         .request = a->request,
-        .if_wrong = answer_of(a, VERIFY_WRONG_CODE),
         .if_locked = answer_of(a, VERIFY_LOCKED),
         .if_not_enrolled = answer_of(a, VERIFY_NOT_ENROLLED),
         .if_no_enrollment = answer_of(a, VERIFY_ENROLLMENT_EXPIRED),
@@ -124,36 +123,52 @@ static enum err accept(const struct attempt *a, const struct charged *charged, i
 {
     const struct verify_request *req = a->req;
     struct store *store = a->d->opt.store;
+    struct mail notice;
+    bool has_notice =
+        charged->factor.confirm_ms == 0 && outbox_notice(a->d, &charged->factor, a->now, &notice);
     struct acceptance acceptance = {.enrollment = charged->factor.enrollment,
                                     .step = step,
                                     .now_ms = a->now,
+                                    .lockout = &a->d->opt.lockout,
                                     .request = a->request,
-                                    .answer = answer_of(a, VERIFY_ACCEPTED)};
+                                    .answer = answer_of(a, VERIFY_ACCEPTED),
+                                    .notice = has_notice ? &notice : NULL};
     bool won = false;
+    *out = answer_of(a, VERIFY_REPLAYED_CODE);
+    if (step <= charged->last_step)
+        return ERR_OK;
     TRY(store->ops->accept(store, req->tenant, req->user, &acceptance, &won, a->why));
-    *out = answer_of(a, won ? VERIFY_ACCEPTED : VERIFY_REPLAYED_CODE);
-    if (won && charged->factor.confirm_ms == 0)
-        return outbox_notice(a->d, req->tenant, req->user, &charged->factor, a->now, a->why);
+    if (won)
+        *out = answer_of(a, VERIFY_ACCEPTED);
     return ERR_OK;
 }
 
-/* The code against the secret; the attempt is counted already, and its request is remembered
- * as a wrong one. */
+/* The code against the secret; the attempt is counted already. Only an acceptance is recorded:
+ * every other answer follows again from the code, the time and the last step. */
 static enum err compare(struct attempt *a, const struct charged *charged, struct answer *out)
 {
     const struct verify_request *req = a->req;
-    struct store *store = a->d->opt.store;
     int64_t step;
     *out = answer_of(a, VERIFY_WRONG_CODE);
     if (req->code.len == 0) /* a recovery code, and the user has none */
         return ERR_OK;
     TRY(factor_match(a->d, req->tenant, req->user, &charged->factor, req->code.p, a->window, a->now,
                      &step, a->why));
-    TRY(step < 0 ? look_beside(a, charged, out) : accept(a, charged, step, out));
-    bool remembered = out->outcome == VERIFY_WRONG_CODE || out->outcome == VERIFY_ACCEPTED;
-    if (a->request == NULL || remembered)
+    return step < 0 ? look_beside(a, charged, out) : accept(a, charged, step, out);
+}
+
+/* The same request again. If its answer is open, it was counted, and either it was not accepted
+ * or nobody was told: it is decided as it would have been then. */
+static enum err repeat(struct attempt *a, const struct charged *charged, struct answer *out)
+{
+    *out = charged->first;
+    if (charged->first.outcome != ANSWER_OPEN)
         return ERR_OK;
-    return store->ops->settle(store, req->tenant, req->user, a->request, out, a->why);
+    a->now = charged->first.time_ms;
+    if (charged->factor.sealed_len > 0)
+        return compare(a, charged, out);
+    *out = answer_of(a, VERIFY_WRONG_CODE);
+    return ERR_OK;
 }
 
 /* No code is asked: says so, to a repeated request what it was told before. */
@@ -166,7 +181,7 @@ static enum err not_required(const struct attempt *a, enum login_reason reason, 
     struct charged remembered;
     struct store *store = a->d->opt.store;
     TRY(store->ops->remember(store, a->req->tenant, a->req->user, a->request, &out->first,
-                             &remembered, a->why));
+                             &a->d->opt.lockout, &remembered, a->why));
     /* Where nothing is counted, a full memory is no reason to keep a user out. */
     if (remembered.result != CHARGE_READY && remembered.result != CHARGE_TOO_MANY)
         *out = remembered;
@@ -174,14 +189,13 @@ static enum err not_required(const struct attempt *a, enum login_reason reason, 
 }
 
 /* What the end of a charge means, as an answer or as an error. */
-static enum err settle_charge(struct attempt *a, const struct charged *c, struct answer *out)
+static enum err conclude(struct attempt *a, const struct charged *c, struct answer *out)
 {
     switch (c->result) {
     case CHARGE_READY:
         return compare(a, c, out);
     case CHARGE_REPEATED:
-        *out = c->first;
-        return ERR_OK;
+        return repeat(a, c, out);
     case CHARGE_LOCKED:
         *out = answer_of(a, VERIFY_LOCKED);
         out->retry_after_ms = c->retry_after_ms;
@@ -217,7 +231,7 @@ static void record(const struct attempt *a, const struct answer *answer, bool re
         .request_id = a->req->request_id,
         .repeated = repeated,
     };
-    audit_note(a->d, &event, a->now);
+    audit_note(a->d, &event, clock_wall_ms(a->d->opt.clock));
 }
 
 enum err verify_code(struct domain *d, const struct verify_request *req, struct verify_answer *out,
@@ -240,7 +254,7 @@ enum err verify_code(struct domain *d, const struct verify_request *req, struct 
     bool asked = policy_asks(&policy, req->channel, a.now, &reason);
     TRY(asked ? charge(&a, &charged) : not_required(&a, reason, &charged));
     if (asked || charged.result != CHARGE_READY)
-        TRY(settle_charge(&a, &charged, &answer));
+        TRY(conclude(&a, &charged, &answer));
     else
         answer = charged.first;
 

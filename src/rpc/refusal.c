@@ -105,8 +105,9 @@ static const struct {
     [ERR_DENIED] = {GRPC_INTERNAL, "INTERNAL", "could not be decided", 0},
     [ERR_LIMIT] = {GRPC_RESOURCE_EXHAUSTED, "TOO_MUCH", NULL, 1000},
     [ERR_TIMEOUT] = {GRPC_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", NULL, 0},
-    [ERR_UNAVAILABLE] = {GRPC_UNAVAILABLE, "STORE_UNAVAILABLE",
-                         "the store cannot be reached; nothing was decided", 1000},
+    [ERR_UNAVAILABLE] =
+        {GRPC_UNAVAILABLE, "STORE_UNAVAILABLE",
+         "the store cannot be reached; ask again, with the same request_id if there is one", 1000},
     [ERR_CORRUPT] = {GRPC_INTERNAL, "DATA_DAMAGED", "stored data is damaged; nothing was decided",
                      0},
     [ERR_INTERNAL] = {GRPC_INTERNAL, "INTERNAL", "could not be decided", 0},

@@ -125,7 +125,7 @@ static struct job *new_job(struct grpc_call *call, const struct bound_method *bo
     job->caller = grpc_call_context(call);
     job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
-    job->deadline_ms = grpc_call_deadline_ms(call);
+    job->work.deadline_ms = grpc_call_deadline_ms(call);
     job->arena = arena_new(JOB_ARENA_CAP);
     return job;
 }
@@ -239,19 +239,20 @@ static void hand_over(void *ctx)
 static enum err decide(struct work *w, struct domain *d, struct err_text *why)
 {
     struct job *job = (struct job *)w;
-    if (clock_mono_ms(job->rpc->opt.clock) >= job->deadline_ms)
+    if (clock_mono_ms(job->rpc->opt.clock) >= w->deadline_ms)
         return err_set(why, ERR_TIMEOUT, NULL, "the deadline passed before the work began");
     return job->method->work(job, d, why);
 }
 
 /* ---- on the loop again: decisions become answers ---- */
 
-/* What only the operator can mend is logged; what the caller can see is not. */
+/* What only the operator can mend is logged; what the caller can see is not. That the store counts
+ * as failed was logged once. */
 static void log_failure(const struct job *job)
 {
     bool ours = job->work.result == ERR_CORRUPT || job->work.result == ERR_INTERNAL ||
                 job->work.result == ERR_DENIED || job->work.result == ERR_UNAVAILABLE;
-    if (ours)
+    if (ours && !job->work.refused)
         log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
                   log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
                   log_s("user", job->user.s), log_c("caller", job->caller->name),
@@ -262,6 +263,8 @@ static void answer_call(const struct job *job, struct grpc_call *call)
 {
     if (job->work.result != ERR_OK) {
         struct refusal r = refusal_of(job->work.result, &job->work.why);
+        if (job->work.refused)
+            r.text = job->work.why.text;
         struct violations v = {0};
         if (job->work.result == ERR_INVALID && job->work.why.field != NULL)
             v = (struct violations){.n = 1, .list = {{job->work.why.field, job->work.why.text}}};

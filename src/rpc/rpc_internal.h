@@ -39,7 +39,6 @@ struct job {
     const struct rpc_method *method;
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
-    int64_t deadline_ms;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;
     struct user_id user; /* empty: the call is about the tenant */

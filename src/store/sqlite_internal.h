@@ -66,6 +66,9 @@ MUST_CHECK enum err sqlite_user_make(struct sqlite_store *s, struct sqlite_user 
 /* The user's pending secret, *found when there is one that has not expired. */
 MUST_CHECK enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_ms,
                                         struct factor *out, bool *found, struct err_text *why);
+/* The secret that the user's own took the place of. */
+MUST_CHECK enum err sqlite_user_superseded(struct sqlite_store *s, uint32_t user,
+                                           struct factor *out, bool *found, struct err_text *why);
 /* Makes the pending secret f the user's own. */
 MUST_CHECK enum err sqlite_user_confirm(struct sqlite_store *s, struct sqlite_user *user,
                                         const struct factor *f, int64_t now_ms,
@@ -90,15 +93,16 @@ enum err sqlite_verify_charge(struct store *base, struct tenant_id t, struct use
                               const struct charge *c, struct charged *out, struct err_text *why);
 enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct user_id u,
                               const struct acceptance *a, bool *won, struct err_text *why);
-enum err sqlite_verify_settle(struct store *base, struct tenant_id t, struct user_id u,
-                              const struct request_mark *r, const struct answer *a,
-                              struct err_text *why);
 enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
                                 const struct request_mark *r, const struct answer *a,
-                                struct charged *out, struct err_text *why);
+                                const struct lockout_rule *lockout, struct charged *out,
+                                struct err_text *why);
 
 /* sqlite_outbox.c: resets and mails */
 extern const struct outbox_ops sqlite_outbox_ops;
+/* Adds a notice for a user who has a number. */
+MUST_CHECK enum err sqlite_outbox_put(struct sqlite_store *s, const struct sqlite_user *user,
+                                      const struct mail *m, struct err_text *why);
 /* Deletes resets that expired long ago. */
 MUST_CHECK enum err sqlite_outbox_sweep(struct sqlite_store *s, int64_t now_ms, uint32_t limit,
                                         uint32_t *n_out, struct err_text *why);

@@ -55,13 +55,12 @@ static enum err find_or_make(struct sqlite_store *s, struct tenant_id t, struct 
     return sqlite_tenant_id(s, t, true, tenant, why);
 }
 
-static enum err mail_put(struct store *base, struct tenant_id t, struct user_id u,
-                         const struct mail *m, struct err_text *why)
+enum err sqlite_outbox_put(struct sqlite_store *s, const struct sqlite_user *user,
+                           const struct mail *m, struct err_text *why)
 {
-    struct sqlite_store *s = sqlite_store_of(base);
-    struct sqlite_user *user;
     int64_t tenant;
-    TRY(find_or_make(s, t, u, &user, &tenant, why));
+    struct tenant_id t = {{user->tenant, user->tenant_len}};
+    TRY(sqlite_tenant_id(s, t, true, &tenant, why));
     return add_mail(s, user, tenant, m, 0, why);
 }
 
@@ -168,20 +167,21 @@ static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
     return sqlite_db_run(&s->db, SQL_OUTBOX_LEASE, why);
 }
 
-/* A mail of this tenant that still waits: the number of its reset (0: none), its attempts. */
+/* A mail of this user that still waits: the number of its reset (0: none), its attempts. */
 struct waiting {
     bool found;
     int64_t reset;
     uint32_t attempts;
 };
 
-static enum err find_waiting(struct sqlite_store *s, struct tenant_id t, int64_t id,
-                             struct waiting *out, struct err_text *why)
+static enum err find_waiting(struct sqlite_store *s, struct tenant_id t, struct user_id u,
+                             int64_t id, struct waiting *out, struct err_text *why)
 {
     sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_OUTBOX_FIND);
     *out = (struct waiting){0};
     sqlite_db_bind_str(stmt, 1, t.s);
     sqlite3_bind_int64(stmt, 2, id);
+    sqlite_db_bind_str(stmt, 3, u.s);
     TRY(sqlite_db_row(&s->db, SQL_OUTBOX_FIND, &out->found, why));
     if (!out->found)
         return ERR_OK;
@@ -208,12 +208,12 @@ static enum err set_reset(struct sqlite_store *s, const struct waiting *w, enum 
     return sqlite_db_run(&s->db, SQL_RESET_SET, why);
 }
 
-static enum err mail_sent(struct store *base, struct tenant_id t, int64_t mail_id,
+static enum err mail_sent(struct store *base, struct tenant_id t, struct user_id u, int64_t mail_id,
                           struct err_text *why)
 {
     struct sqlite_store *s = sqlite_store_of(base);
     struct waiting w;
-    TRY(find_waiting(s, t, mail_id, &w, why));
+    TRY(find_waiting(s, t, u, mail_id, &w, why));
     if (!w.found)
         return ERR_OK;
     TRY(run_with(s, SQL_OUTBOX_DELETE, mail_id, why));
@@ -224,24 +224,25 @@ static enum err mail_sent(struct store *base, struct tenant_id t, int64_t mail_i
     return run_with(s, SQL_RESET_REPLACE, w.reset, why);
 }
 
-static enum err mail_failed(struct store *base, struct tenant_id t, int64_t mail_id,
-                            const char *error, struct err_text *why)
+static enum err mail_failed(struct store *base, struct tenant_id t, struct user_id u,
+                            int64_t mail_id, const char *error, struct err_text *why)
 {
     struct sqlite_store *s = sqlite_store_of(base);
     struct waiting w;
-    TRY(find_waiting(s, t, mail_id, &w, why));
+    TRY(find_waiting(s, t, u, mail_id, &w, why));
     if (!w.found)
         return ERR_OK;
     TRY(run_with(s, SQL_OUTBOX_DELETE, mail_id, why));
     return set_reset(s, &w, RESET_FAILED, error, why);
 }
 
-static enum err mail_deferred(struct store *base, struct tenant_id t, int64_t mail_id,
-                              int64_t due_ms, const char *error, struct err_text *why)
+static enum err mail_deferred(struct store *base, struct tenant_id t, struct user_id u,
+                              int64_t mail_id, int64_t due_ms, const char *error,
+                              struct err_text *why)
 {
     struct sqlite_store *s = sqlite_store_of(base);
     struct waiting w;
-    TRY(find_waiting(s, t, mail_id, &w, why));
+    TRY(find_waiting(s, t, u, mail_id, &w, why));
     if (!w.found)
         return ERR_OK;
     TRY(store_sqlite_writes(s, why));
@@ -462,7 +463,6 @@ const struct outbox_ops sqlite_outbox_ops = {
     .reset_put = reset_put,
     .reset_get = reset_get,
     .reset_confirm = reset_confirm,
-    .mail_put = mail_put,
     .mail_lease = mail_lease,
     .mail_sent = mail_sent,
     .mail_failed = mail_failed,

@@ -244,8 +244,9 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
 
     [SQL_SIGN_IN_ADD] = "INSERT INTO sign_in VALUES "
                         "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    [SQL_SIGN_IN_GET] = "SELECT time_ms, earlier, request, fingerprint, outcome, reason, "
-                        "retry_after_ms, answer_ms, answer_enrollment FROM sign_in WHERE seq = ?1",
+    [SQL_SIGN_IN_GET] =
+        "SELECT time_ms, earlier, request, fingerprint, outcome, "
+        "reason, retry_after_ms, answer_ms, answer_enrollment FROM sign_in WHERE seq = ?1",
     [SQL_SIGN_IN_SETTLE] = "UPDATE sign_in SET outcome = ?2, reason = ?3, retry_after_ms = ?4, "
                            "answer_ms = ?5, answer_enrollment = ?6 WHERE seq = ?1",
     [SQL_SIGN_IN_TAIL] =
@@ -305,7 +306,8 @@ const char *const sqlite_sql_texts[SQL_COUNT] = {
                        "JOIN tenant t ON t.id = o.tenant JOIN user u ON u.id = o.user "
                        "LEFT JOIN reset r ON r.number = o.reset WHERE o.id = ?1",
     [SQL_OUTBOX_FIND] =
-        "SELECT reset, attempts FROM outbox WHERE id = ?2 AND tenant = " TENANT_NUMBER,
+        "SELECT o.reset, o.attempts FROM outbox o JOIN user u ON u.id = o.user AND u.name = ?3 "
+        "WHERE o.id = ?2 AND o.tenant = " TENANT_NUMBER,
     [SQL_OUTBOX_DEFER] = "UPDATE outbox SET next_ms = ?2, attempts = ?3 WHERE id = ?1",
     [SQL_OUTBOX_DELETE] = "DELETE FROM outbox WHERE id = ?1",
     [SQL_OUTBOX_DROP] = "DELETE FROM outbox WHERE reset = ?1",

@@ -134,6 +134,21 @@ enum err sqlite_user_pending(struct sqlite_store *s, uint32_t user, int64_t now_
     return sqlite_row_check(&row, "a pending secret", why);
 }
 
+enum err sqlite_user_superseded(struct sqlite_store *s, uint32_t user, struct factor *out,
+                                bool *found, struct err_text *why)
+{
+    sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SUPERSEDED_GET);
+    *out = (struct factor){0};
+    sqlite3_bind_int64(stmt, 1, user);
+    TRY(sqlite_db_row(&s->db, SQL_SUPERSEDED_GET, found, why));
+    if (!*found)
+        return ERR_OK;
+    struct sqlite_row row = {.stmt = stmt};
+    read_factor(&row, out);
+    sqlite_db_done(&s->db, SQL_SUPERSEDED_GET);
+    return sqlite_row_check(&row, "a superseded secret", why);
+}
+
 static enum err delete_pending(struct sqlite_store *s, uint32_t user, struct err_text *why)
 {
     sqlite3_bind_int64(sqlite_db_stmt(&s->db, SQL_PENDING_DELETE), 1, user);
@@ -235,16 +250,10 @@ enum err sqlite_user_other_get(struct store *base, struct tenant_id t, struct us
         *out = user->factor;
         return ERR_OK;
     }
-    sqlite3_stmt *stmt = sqlite_db_stmt(&s->db, SQL_SUPERSEDED_GET);
-    sqlite3_bind_int64(stmt, 1, user->id);
-    TRY(sqlite_db_row(&s->db, SQL_SUPERSEDED_GET, &found, why));
+    struct factor f;
+    TRY(sqlite_user_superseded(s, user->id, &f, &found, why));
     if (!found)
         return err_set(why, ERR_NOT_FOUND, NULL, "the user's secret is the first one");
-    struct sqlite_row row = {.stmt = stmt};
-    struct factor f = {0};
-    read_factor(&row, &f);
-    sqlite_db_done(&s->db, SQL_SUPERSEDED_GET);
-    TRY(sqlite_row_check(&row, "a superseded secret", why));
     *out = f;
     return ERR_OK;
 }

@@ -8,30 +8,6 @@ static bool same_enrollment(const struct enrollment_id *a, const struct enrollme
                      (struct str){(const char *)b->bytes, ENROLLMENT_ID_LEN});
 }
 
-/* Was the request answered before, or may it not be answered? Else *result is as it was. */
-static enum err recall(struct sqlite_store *s, const struct hot *hot, const struct request_mark *r,
-                       int64_t now_ms, struct charged *out, struct err_text *why)
-{
-    enum log_found found = LOG_NEW;
-    if (r != NULL)
-        TRY(sqlite_log_find(s, hot, r, now_ms, &found, &out->first, why));
-    switch (found) {
-    case LOG_NEW:
-        out->result = CHARGE_READY;
-        break;
-    case LOG_SAME:
-        out->result = CHARGE_REPEATED;
-        break;
-    case LOG_OTHER:
-        out->result = CHARGE_REUSED;
-        break;
-    case LOG_FULL:
-        out->result = CHARGE_TOO_MANY;
-        break;
-    }
-    return ERR_OK;
-}
-
 /* The secret with this id: the user's own, or the pending one. */
 static enum err pick(struct sqlite_store *s, const struct sqlite_user *user,
                      const struct enrollment_id *id, int64_t now_ms, struct factor *out,
@@ -46,6 +22,48 @@ static enum err pick(struct sqlite_store *s, const struct sqlite_user *user,
     *found = *found && same_enrollment(id, &out->enrollment);
     out->replaces = user->enrolled;
     return ERR_OK;
+}
+
+/* What an open request was charged with; out->factor stays empty when that secret is gone. */
+static enum err reopen(struct sqlite_store *s, const struct sqlite_user *user, int64_t now_ms,
+                       struct charged *out, struct err_text *why)
+{
+    const struct enrollment_id *id = &out->first.enrollment;
+    struct factor f;
+    bool found;
+    TRY(pick(s, user, id, now_ms, &f, &found, why));
+    if (!found) {
+        TRY(sqlite_user_superseded(s, user->id, &f, &found, why));
+        found = found && same_enrollment(id, &f.enrollment);
+    }
+    if (found)
+        out->factor = f;
+    return ERR_OK;
+}
+
+/* Was the request answered before, or may it not be answered? */
+static enum err recall(struct sqlite_store *s, const struct sqlite_user *user,
+                       const struct hot *hot, const struct request_mark *r, int64_t now_ms,
+                       struct charged *out, struct err_text *why)
+{
+    enum log_found found = LOG_NEW;
+    if (r != NULL)
+        TRY(sqlite_log_find(s, hot, r, now_ms, &found, &out->first, why));
+    switch (found) {
+    case LOG_NEW:
+        out->result = CHARGE_READY;
+        return ERR_OK;
+    case LOG_OTHER:
+        out->result = CHARGE_REUSED;
+        return ERR_OK;
+    case LOG_FULL:
+        out->result = CHARGE_TOO_MANY;
+        return ERR_OK;
+    case LOG_SAME:
+        out->result = CHARGE_REPEATED;
+        break;
+    }
+    return out->first.outcome == ANSWER_OPEN ? reopen(s, user, now_ms, out, why) : ERR_OK;
 }
 
 /* Whether an attempt may be made, and with which secret. */
@@ -78,7 +96,8 @@ static enum err decide(struct sqlite_store *s, const struct sqlite_user *user,
 static enum err record(struct sqlite_store *s, struct sqlite_user *user, struct hot *hot,
                        const struct charge *c, const struct charged *out, struct err_text *why)
 {
-    struct answer answer = c->if_wrong;
+    struct answer answer = {
+        .outcome = ANSWER_OPEN, .time_ms = c->now_ms, .enrollment = out->factor.enrollment};
     switch (out->result) {
     case CHARGE_READY:
         hot->failures += hot->failures < UINT32_MAX;
@@ -117,11 +136,23 @@ enum err sqlite_verify_charge(struct store *base, struct tenant_id t, struct use
     struct charged got = {.result = CHARGE_LOCKED, .last_step = -1};
     TRY(sqlite_user_find(s, t, u, &user, why));
     TRY(sqlite_log_state(s, user->id, &hot, why));
-    TRY(recall(s, &hot, c->request, c->now_ms, &got, why));
+    TRY(recall(s, user, &hot, c->request, c->now_ms, &got, why));
     if (got.result == CHARGE_READY)
         TRY(decide(s, user, &hot, c, &got, why));
     TRY(record(s, user, &hot, c, &got, why));
     *out = got;
+    return ERR_OK;
+}
+
+/* Has the request won already? */
+static enum err has_won(struct sqlite_store *s, const struct hot *hot, const struct acceptance *a,
+                        bool *won, struct err_text *why)
+{
+    enum log_found found = LOG_NEW;
+    struct answer first;
+    if (a->request != NULL)
+        TRY(sqlite_log_find(s, hot, a->request, a->now_ms, &found, &first, why));
+    *won = found == LOG_SAME && first.outcome == a->answer.outcome;
     return ERR_OK;
 }
 
@@ -139,9 +170,11 @@ enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct use
     bool pending = found && factor.confirm_ms == 0;
     *won = found && a->step > (pending ? -1 : hot.last_step);
     if (!*won)
-        return ERR_OK;
+        return has_won(s, &hot, a, won, why);
     if (pending)
         TRY(sqlite_user_confirm(s, user, &factor, a->now_ms, why));
+    if (a->notice != NULL)
+        TRY(sqlite_outbox_put(s, user, a->notice, why));
     hot.last_step = a->step;
     hot.failures = 0;
     sqlite_log_update(&s->log, &hot, a->now_ms);
@@ -150,29 +183,19 @@ enum err sqlite_verify_accept(struct store *base, struct tenant_id t, struct use
     return sqlite_log_settle(s, &hot, a->request, &a->answer, why);
 }
 
-enum err sqlite_verify_settle(struct store *base, struct tenant_id t, struct user_id u,
-                              const struct request_mark *r, const struct answer *a,
-                              struct err_text *why)
-{
-    struct sqlite_store *s = sqlite_store_of(base);
-    struct sqlite_user *user;
-    struct hot hot;
-    TRY(sqlite_user_find(s, t, u, &user, why));
-    TRY(sqlite_log_state(s, user->id, &hot, why));
-    return sqlite_log_settle(s, &hot, r, a, why);
-}
-
 enum err sqlite_verify_remember(struct store *base, struct tenant_id t, struct user_id u,
                                 const struct request_mark *r, const struct answer *a,
-                                struct charged *out, struct err_text *why)
+                                const struct lockout_rule *lockout, struct charged *out,
+                                struct err_text *why)
 {
+    (void)lockout; /* what was locked out is recorded as that */
     struct sqlite_store *s = sqlite_store_of(base);
     struct sqlite_user *user;
     struct hot hot;
     struct charged got = {.result = CHARGE_LOCKED, .last_step = -1};
     TRY(sqlite_user_find(s, t, u, &user, why));
     TRY(sqlite_log_state(s, user->id, &hot, why));
-    TRY(recall(s, &hot, r, a->time_ms, &got, why));
+    TRY(recall(s, user, &hot, r, a->time_ms, &got, why));
     if (got.result == CHARGE_READY) {
         TRY(sqlite_user_make(s, user, why));
         hot.user = user->id;

@@ -55,8 +55,9 @@ static enum err batch_commit(struct store *base, struct err_text *why)
     return e;
 }
 
-static void job_begin(struct store *base)
+static void job_begin(struct store *base, int64_t budget_ms)
 {
+    (void)budget_ms; /* there is no other machine */
     struct sqlite_store *s = sqlite_store_of(base);
     end_job(s);
     s->first_seq = s->log.first_seq;
@@ -124,6 +125,7 @@ static void close_store(struct store *base)
 
 static const struct store_ops sqlite_ops = {
     .name = "sqlite",
+    .transactional = true,
     .close = close_store,
     .batch_begin = batch_begin,
     .job_begin = job_begin,
@@ -139,7 +141,6 @@ static const struct store_ops sqlite_ops = {
     .other_get = sqlite_user_other_get,
     .charge = sqlite_verify_charge,
     .accept = sqlite_verify_accept,
-    .settle = sqlite_verify_settle,
     .remember = sqlite_verify_remember,
     .audit_head = sqlite_audit_head,
     .audit_append = sqlite_audit_append,

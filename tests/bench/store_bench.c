@@ -96,7 +96,7 @@ static void enroll(struct bench *b, uint32_t user)
                        .sealed_len = 60};
     struct acceptance a = {.enrollment = f.enrollment, .step = 1, .now_ms = START_MS};
     bool won;
-    b->store->ops->job_begin(b->store);
+    b->store->ops->job_begin(b->store, INT64_MAX);
     must(b->store->ops->pending_put(b->store, ids.t, ids.u, &f, &why), &why);
     must(b->store->ops->accept(b->store, ids.t, ids.u, &a, &won, &why), &why);
     must(b->store->ops->job_end(b->store, true, &why), &why);
@@ -125,12 +125,9 @@ static void sign_in(struct bench *b, uint32_t user, int64_t now)
         uint64_t r = next_random(b);
         memcpy((char *)&request + 8 * i, &r, 8);
     }
-    struct charge c = {.now_ms = now,
-                       .lockout = &b->lockout,
-                       .code_digits = 6,
-                       .request = &request,
-                       .if_wrong = {.outcome = 2, .time_ms = now}};
-    b->store->ops->job_begin(b->store);
+    struct charge c = {
+        .now_ms = now, .lockout = &b->lockout, .code_digits = 6, .request = &request};
+    b->store->ops->job_begin(b->store, INT64_MAX);
     must(b->store->ops->charge(b->store, ids.t, ids.u, &c, &charged, &why), &why);
     if (charged.result != CHARGE_READY)
         abort();

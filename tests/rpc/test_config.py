@@ -82,6 +82,8 @@ def test_help_and_version():
     ("drain_seconds = 3601", "drain_seconds"), ('allow_plaintext = "perhaps"', "allow_plaintext"),
     ("listne = \"127.0.0.1:1\"", "listne"), ("message_bytes = 1023", "message_bytes"),
     ("lockout_limit = 101", "lockout_limit"), ("lockout_free_tries = 0", "lockout_free_tries"),
+    ("store_workers = 0", "store_workers"), ("store_workers = 257", "store_workers"),
+    ('start_without_store = "later"', "start_without_store"), ("store_development = 2", "store_development"),
     ("queue_length = 0", "queue_length"), ('log_level = "info"\nlog_level = "debug"', "log_level"),
     ("listen {", "listen")])
 def test_an_error_in_the_file_names_file_line_and_key(home, line, key):
@@ -127,8 +129,49 @@ def test_variables_win_over_the_file_and_the_file_over_defaults(home):
     assert status == 0
     assert (values["threads"], values["log_level"], values["allow_plaintext"]) == ("5", '"debug"', "yes")
     assert (values["drain_seconds"], values["streams"]) == ("30", "100")
+    assert (values["store_workers"], values["start_without_store"], values["store_development"]) == ("16", "no", "no")
     assert values["store"] == '"sqlite:%s/twostep.db"' % home
     assert values["keyring_file"] == '"%s/keyring"' % home
+
+
+@pytest.mark.parametrize("uri, shown", [
+    ("mongodb://db1:27017,db2/twostep?replicaSet=rs0", None),
+    ("mongodb+srv://app@db.example/twostep?tls=true", None),
+    ("mongodb://app:S3cret@db1:27017,db2/x?replicaSet=rs0", "mongodb://app:***@db1:27017,db2/x?replicaSet=rs0"),
+    ("mongodb+srv://app:S3cret@db.example", "mongodb+srv://app:***@db.example"),
+    ("mongodb://app:S3c:r/e@S3cret@db1/x", "mongodb://app:***@db1/x"),
+    ("mongodb://app:S3c?ret@S3cret@db1", "mongodb://app:***"),
+    ("mongodb://:S3cret@db1", "mongodb://:***@db1"),
+    ("mongodb://db1:27017/?authMechanismProperties=TOKEN:S3cret@S3cret", "mongodb://db1:***"),
+    ("mongodb://db1/?tlsCertificateKeyFilePassword=S3cret&tls=true",
+     "mongodb://db1/?tlsCertificateKeyFilePassword=***&tls=true"),
+    ("mongodb://app:S3cret@db1/?x&AUTHMECHANISMPROPERTIES=S3cret", "mongodb://app:***@db1/?x&AUTHMECHANISMPROPERTIES=***"),
+])
+def test_print_config_shows_no_password_of_the_store(home, uri, shown):
+    status, out, lines = run("--print-config", home=home, store=uri)
+    assert status == 0 and "S3c" not in out + "".join(map(str, lines))
+    assert 'store = "%s"' % (shown or uri) in out.splitlines()
+
+
+@pytest.mark.parametrize("uri", ["mongo://app:S3cret@db1", "Mongodb://app:S3cret@db1", "mongodb:/app:S3cret@db1",
+                                 "http://app:S3cret@db1"])
+def test_a_store_of_no_known_kind_is_refused_without_showing_a_password(home, uri):
+    for option in ("--print-config", "--check-config"):
+        status, out, lines = run(option, home=home, store=uri)
+        assert status == CONFIG and lines[-1]["detail"].startswith("store:")
+        assert "S3cret" not in out + str(lines)
+
+
+def test_a_stores_password_is_in_a_private_file_that_check_config_reads(home):
+    check = lambda: failure("--check-config", home=home, store="mongodb://db1", store_password_file=path)
+    path = str(home / "password")
+    assert path in check()
+    write_private(path, "S3cret\n")
+    assert run("--check-config", home=home, store="mongodb://db1", store_password_file=path)[0] == 0
+    os.chmod(path, 0o644)
+    assert path in check()
+    write_private(path, "x" * 1000)
+    assert path in check()
 
 
 def test_what_print_config_prints_can_be_read_again(home):

@@ -32,24 +32,33 @@ static int64_t mono(struct clock *c)
     return ((struct house *)c)->mono_ms;
 }
 
+struct domain_options house_options(struct house *h)
+{
+    return (struct domain_options){.store = h->store,
+                                   .shared = h->shared,
+                                   .keyring = h->keyring,
+                                   .clock = &h->clock,
+                                   .lockout = lockout_rule(&lockout),
+                                   .mail_is_configured = true,
+                                   .reset_limits = {.window_ms = 3600000,
+                                                    .per_user = HOUSE_RESETS_OF_USER,
+                                                    .per_address = HOUSE_RESETS_TO_ADDRESS,
+                                                    .per_tenant = HOUSE_RESETS_OF_TENANT}};
+}
+
 void house_open(struct house *h)
 {
     must(h, store_sqlite_open(&h->store, scratch_path(&h->scratch, "db"), &h->why));
-    struct domain_options opt = {.store = h->store,
-                                 .keyring = h->keyring,
-                                 .clock = &h->clock,
-                                 .lockout = lockout_rule(&lockout),
-                                 .mail_is_configured = true,
-                                 .reset_limits = {.window_ms = 3600000,
-                                                  .per_user = HOUSE_RESETS_OF_USER,
-                                                  .per_address = HOUSE_RESETS_TO_ADDRESS,
-                                                  .per_tenant = HOUSE_RESETS_OF_TENANT}};
-    must(h, domain_new(&h->domain, &opt, &h->why));
+    h->shared = domain_shared_new();
+    struct domain_options opt = house_options(h);
+    h->domain = domain_new(&opt);
+    must(h, domain_prepare(h->domain, 1000, &h->why));
 }
 
 void house_close(struct house *h)
 {
     domain_free(h->domain);
+    domain_shared_free(h->shared);
     h->store->ops->close(h->store);
 }
 
@@ -86,7 +95,7 @@ void house_advance(struct house *h, int64_t ms)
 static void begin(struct house *h)
 {
     must(h, domain_batch_begin(h->domain, &h->why));
-    domain_job_begin(h->domain);
+    domain_job_begin(h->domain, 1000);
 }
 
 static enum err end(struct house *h, enum err result)

@@ -20,6 +20,7 @@ struct house {
     struct scratch scratch;
     struct keyring *keyring;
     struct store *store;
+    struct domain_shared *shared;
     struct domain *domain;
     struct err_text why; /* of the last call that failed */
 };
@@ -37,6 +38,8 @@ void house_close(struct house *h);
 void house_open(struct house *h);
 /* As after a restart of the process. */
 void house_reopen(struct house *h);
+/* What its domain was made with. */
+struct domain_options house_options(struct house *h);
 /* Both clocks. */
 void house_advance(struct house *h, int64_t ms);
 

@@ -19,6 +19,7 @@ void store_model_run(const struct store_kind *kind);
 struct store_contract_test {
     const char *name;
     void (*run)(struct kit *k);
+    bool undoes; /* is about what only a transactional store promises */
 };
 extern const struct store_contract_test store_contract_records[];
 extern const size_t store_contract_n_records;

@@ -266,15 +266,15 @@ static void a_repeated_request_gets_its_first_answer(struct kit *k)
     kit_enroll(k, T, U, E, 1000);
     assert_int_equal(ask(k, 1).result, CHARGE_READY);
     k->now_ms += MINUTE_MS;
-    assert_repeated(k, 1, KIT_WRONG, start);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
     assert_int_equal(ask(k, 2).result, CHARGE_READY);
     k->now_ms += MINUTE_MS;
-    assert_repeated(k, 1, KIT_WRONG, start);
-    assert_repeated(k, 2, KIT_WRONG, start + MINUTE_MS);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
+    assert_repeated(k, 2, ANSWER_OPEN, start + MINUTE_MS);
     assert_int_equal(kit_failures(k, T, U), 2);
 }
 
-/* charge and accept, or settle, in one job as a Verify does it. */
+/* charge and accept in one job as a Verify does it. */
 struct verify {
     uint32_t request;
     int64_t step;
@@ -294,13 +294,10 @@ static enum err act_verify(struct kit *k, void *args)
     struct acceptance a = {.enrollment = charged.factor.enrollment,
                            .step = v->step,
                            .now_ms = k->now_ms,
+                           .lockout = &k->lockout,
                            .request = &r,
                            .answer = kit_answer(k, KIT_ACCEPTED)};
-    enum err e = k->store->ops->accept(k->store, kit_tenant(T), kit_user(U), &a, &v->won, &k->why);
-    if (e != ERR_OK || v->won)
-        return e;
-    struct answer replayed = kit_answer(k, KIT_REPLAYED);
-    return k->store->ops->settle(k->store, kit_tenant(T), kit_user(U), &r, &replayed, &k->why);
+    return k->store->ops->accept(k->store, kit_tenant(T), kit_user(U), &a, &v->won, &k->why);
 }
 
 static void the_answer_is_what_the_job_ended_with(struct kit *k)
@@ -315,35 +312,59 @@ static void the_answer_is_what_the_job_ended_with(struct kit *k)
     assert_false(again.won);
     k->now_ms += MINUTE_MS;
     assert_repeated(k, 1, KIT_ACCEPTED, start);
-    assert_repeated(k, 2, KIT_REPLAYED, start);
+    assert_repeated(k, 2, ANSWER_OPEN, start);
     assert_int_equal(kit_failures(k, T, U), 1);
 }
 
-/* The same in jobs of their own. */
-static void the_answer_can_be_changed_later(struct kit *k)
+/* The same in jobs of their own; and what has won has won, however often it is asked. */
+static void the_answer_can_come_later(struct kit *k)
 {
-    struct request_mark r = kit_request(1, 1), second = kit_request(2, 2), none = kit_request(3, 3);
+    struct request_mark second = kit_request(2, 2);
     struct acceptance a = {.enrollment = kit_enrollment(E),
                            .step = 1001,
                            .now_ms = k->now_ms,
                            .request = &second,
                            .answer = {KIT_ACCEPTED, 3, 4, 5}};
-    struct answer settled = {KIT_REPLAYED, 7, 8, 9};
-    bool won;
+    bool won = false;
     kit_enroll(k, T, U, E, 1000);
     ask(k, 1);
     ask(k, 2);
-    assert_int_equal(kit_settle(k, T, U, &r, &settled), ERR_OK);
-    assert_int_equal(kit_accept(k, T, U, &a, &won), ERR_OK);
-    assert_true(won);
-    assert_int_equal(kit_settle(k, T, U, &none, &settled), ERR_OK);
-    assert_int_equal(kit_settle(k, T, "bob", &r, &settled), ERR_OK);
-    struct charged first = ask(k, 1), next = ask(k, 2);
-    assert_int_equal(first.result, CHARGE_REPEATED);
-    assert_same_answer(&first.first, &settled);
+    for (int i = 0; i < 2; i++) {
+        won = false;
+        assert_int_equal(kit_accept(k, T, U, &a, &won), ERR_OK);
+        assert_true(won);
+    }
+    struct charged next = ask(k, 2);
     assert_int_equal(next.result, CHARGE_REPEATED);
     assert_same_answer(&next.first, &a.answer);
-    assert_int_equal(ask(k, 3).result, CHARGE_READY);
+    assert_repeated(k, 1, ANSWER_OPEN, k->now_ms);
+    struct request_mark other = kit_request(2, 3), first = kit_request(1, 1);
+    a.request = &other;
+    assert_int_equal(kit_accept(k, T, U, &a, &won), ERR_OK);
+    assert_false(won);
+    a.request = &first;
+    assert_int_equal(kit_accept(k, T, U, &a, &won), ERR_OK);
+    assert_false(won);
+}
+
+/* An open request comes back with what it was charged with, whatever happened since. */
+static void an_open_request_can_be_decided_again(struct kit *k)
+{
+    struct user_state state;
+    kit_enroll(k, T, U, E, 1000);
+    assert_true(kit_accept_step(k, T, U, E, 1005));
+    assert_int_equal(ask(k, 1).last_step, 1005);
+    assert_true(kit_accept_step(k, T, U, E, 1009));
+    struct charged again = ask(k, 1);
+    struct enrollment_id id = kit_enrollment(E);
+    assert_int_equal(again.result, CHARGE_REPEATED);
+    assert_int_equal(again.first.outcome, ANSWER_OPEN);
+    assert_memory_equal(&again.first.enrollment, &id, sizeof id);
+    assert_memory_equal(&again.factor.enrollment, &id, sizeof id);
+    assert_int_equal(again.factor.sealed_len, FACTOR_SEALED_MAX);
+    assert_int_equal(again.last_step, -1);
+    assert_int_equal(kit_user_get(k, T, U, &state), ERR_OK);
+    assert_int_equal(state.failures, 0);
 }
 
 static void an_accept_that_lost_changes_no_answer(struct kit *k)
@@ -359,7 +380,7 @@ static void an_accept_that_lost_changes_no_answer(struct kit *k)
     ask(k, 1);
     assert_int_equal(kit_accept(k, T, U, &a, &won), ERR_OK);
     assert_false(won);
-    assert_repeated(k, 1, KIT_WRONG, k->now_ms);
+    assert_repeated(k, 1, ANSWER_OPEN, k->now_ms);
 }
 
 static void every_end_is_remembered(struct kit *k)
@@ -390,7 +411,7 @@ static void every_end_is_remembered(struct kit *k)
     k->now_ms += MINUTE_MS;
     assert_repeated(k, 1, KIT_NOT_ENROLLED, start);
     assert_repeated(k, 2, KIT_NO_ENROLLMENT, start);
-    assert_repeated(k, 3, KIT_WRONG, start);
+    assert_repeated(k, 3, ANSWER_OPEN, start);
     struct charged locked = ask(k, 4);
     assert_int_equal(locked.result, CHARGE_REPEATED);
     assert_answer(&locked.first, KIT_LOCKED, start);
@@ -412,7 +433,7 @@ static void the_same_id_with_other_fields_is_refused(struct kit *k)
     assert_int_equal(kit_remember(k, T, U, &other, &a, &out), ERR_OK);
     assert_int_equal(out.result, CHARGE_REUSED);
     assert_int_equal(kit_failures(k, T, U), 1);
-    assert_repeated(k, 1, KIT_WRONG, k->now_ms);
+    assert_repeated(k, 1, ANSWER_OPEN, k->now_ms);
 }
 
 static void a_request_id_is_a_users_own(struct kit *k)
@@ -437,11 +458,11 @@ static void a_request_is_forgotten_in_time(struct kit *k)
     kit_enroll(k, T, U, E, 1000);
     assert_int_equal(ask(k, 1).result, CHARGE_READY);
     k->now_ms = start + REQUEST_MEMORY_MS - 1;
-    assert_repeated(k, 1, KIT_WRONG, start);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
     k->now_ms = start + REQUEST_MEMORY_MS;
     assert_int_equal(ask(k, 1).result, CHARGE_READY);
     assert_int_equal(kit_failures(k, T, U), 2);
-    assert_repeated(k, 1, KIT_WRONG, k->now_ms);
+    assert_repeated(k, 1, ANSWER_OPEN, k->now_ms);
 }
 
 static void a_request_is_remembered_when_the_clock_steps_back(struct kit *k)
@@ -450,10 +471,10 @@ static void a_request_is_remembered_when_the_clock_steps_back(struct kit *k)
     kit_enroll(k, T, U, E, 1000);
     assert_int_equal(ask(k, 1).result, CHARGE_READY);
     k->now_ms = start - MINUTE_MS;
-    assert_repeated(k, 1, KIT_WRONG, start);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
     assert_int_equal(ask(k, 2).result, CHARGE_READY);
     k->now_ms = start + REQUEST_MEMORY_MS - 1; /* the newer is too old, the older not yet */
-    assert_repeated(k, 1, KIT_WRONG, start);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
     assert_int_equal(ask(k, 2).result, CHARGE_READY);
 }
 
@@ -471,7 +492,7 @@ static void not_more_requests_than_there_is_room_for(struct kit *k)
     assert_int_equal(ask(k, n).result, CHARGE_TOO_MANY);
     assert_int_equal(kit_remember(k, T, U, &more, &a, &out), ERR_OK);
     assert_int_equal(out.result, CHARGE_TOO_MANY);
-    assert_repeated(k, 0, KIT_WRONG, k->now_ms);
+    assert_repeated(k, 0, ANSWER_OPEN, k->now_ms);
     assert_repeated(k, n - 1, KIT_LOCKED, k->now_ms);
     assert_int_equal(kit_try(k, T, U), CHARGE_LOCKED); /* without an id it can be decided */
     k->now_ms += REQUEST_MEMORY_MS;
@@ -522,7 +543,7 @@ static void nothing_is_lost_among_many_users(struct kit *k)
         assert_false(kit_accept_step(k, T, name, 100 + i, 2000 + i));
         assert_true(kit_accept_step(k, T, name, 100 + i, 2001 + i));
     }
-    assert_repeated(k, 1, KIT_WRONG, start);
+    assert_repeated(k, 1, ANSWER_OPEN, start);
     assert_int_equal(kit_failures(k, T, U), 3);
     assert_false(kit_accept_step(k, T, U, E, 1001));
     k->now_ms += 12 * MINUTE_MS;
@@ -537,7 +558,7 @@ static void nothing_is_lost_among_many_users(struct kit *k)
 
 #define TEST(f)                                                                                    \
     {                                                                                              \
-#f, f                                                                                      \
+#f, f, false                                                                               \
     }
 const struct store_contract_test store_contract_attempts[] = {
     TEST(an_attempt_counts_until_one_is_right),
@@ -553,7 +574,8 @@ const struct store_contract_test store_contract_attempts[] = {
     TEST(a_code_that_is_not_digits_has_no_length),
     TEST(a_repeated_request_gets_its_first_answer),
     TEST(the_answer_is_what_the_job_ended_with),
-    TEST(the_answer_can_be_changed_later),
+    TEST(the_answer_can_come_later),
+    TEST(an_open_request_can_be_decided_again),
     TEST(an_accept_that_lost_changes_no_answer),
     TEST(every_end_is_remembered),
     TEST(the_same_id_with_other_fields_is_refused),

@@ -67,7 +67,7 @@ enum err kit_job(struct kit *k, enum err (*act)(struct kit *k, void *args), void
 {
     begin(k);
     if (k->mode == KIT_DROP || k->mode == KIT_ABANDON) {
-        k->store->ops->job_begin(k->store);
+        k->store->ops->job_begin(k->store, KIT_BUDGET_MS);
         enum err e = act(k, args);
         end(k, k->mode == KIT_ABANDON && e == ERR_OK);
     }
@@ -75,7 +75,7 @@ enum err kit_job(struct kit *k, enum err (*act)(struct kit *k, void *args), void
         k->store->ops->batch_abandon(k->store);
         begin(k);
     }
-    k->store->ops->job_begin(k->store);
+    k->store->ops->job_begin(k->store, KIT_BUDGET_MS);
     enum err e = act(k, args);
     end(k, e == ERR_OK);
     commit(k);
@@ -133,7 +133,6 @@ struct charge kit_login(const struct kit *k)
     return (struct charge){.now_ms = k->now_ms,
                            .lockout = &k->lockout,
                            .code_digits = KIT_DIGITS,
-                           .if_wrong = kit_answer(k, KIT_WRONG),
                            .if_locked = kit_answer(k, KIT_LOCKED),
                            .if_not_enrolled = kit_answer(k, KIT_NOT_ENROLLED),
                            .if_no_enrollment = kit_answer(k, KIT_NO_ENROLLMENT)};
@@ -165,7 +164,10 @@ enum err kit_charge(struct kit *k, const char *t, const char *u, const struct ch
 static enum err act_accept(struct kit *k, void *args)
 {
     struct args *a = args;
-    return STORE->accept(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->out, &k->why);
+    struct acceptance accepted = *(const struct acceptance *)a->in;
+    if (accepted.lockout == NULL)
+        accepted.lockout = &k->lockout;
+    return STORE->accept(k->store, kit_tenant(a->t), kit_user(a->u), &accepted, a->out, &k->why);
 }
 
 enum err kit_accept(struct kit *k, const char *t, const char *u, const struct acceptance *a,
@@ -174,23 +176,11 @@ enum err kit_accept(struct kit *k, const char *t, const char *u, const struct ac
     return kit_job(k, act_accept, &(struct args){.t = t, .u = u, .in = a, .out = won});
 }
 
-static enum err act_settle(struct kit *k, void *args)
-{
-    struct args *a = args;
-    return STORE->settle(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->in2, &k->why);
-}
-
-enum err kit_settle(struct kit *k, const char *t, const char *u, const struct request_mark *r,
-                    const struct answer *a)
-{
-    return kit_job(k, act_settle, &(struct args){.t = t, .u = u, .in = r, .in2 = a});
-}
-
 static enum err act_remember(struct kit *k, void *args)
 {
     struct args *a = args;
-    return STORE->remember(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->in2, a->out,
-                           &k->why);
+    return STORE->remember(k->store, kit_tenant(a->t), kit_user(a->u), a->in, a->in2, &k->lockout,
+                           a->out, &k->why);
 }
 
 enum err kit_remember(struct kit *k, const char *t, const char *u, const struct request_mark *r,

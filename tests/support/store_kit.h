@@ -14,6 +14,9 @@
 /* How to get a store of this kind. */
 struct store_kind {
     const char *name;
+    /* Not transactional: nothing is undone, each store writes an audit chain of its own, and
+     * all attempts of a user are judged by one rule. */
+    bool shared;
     /* An empty store; *place is what the others are given. */
     struct store *(*make)(void **place);
     /* The same store after a restart of the process: s is closed. */
@@ -27,6 +30,7 @@ enum kit_mode {
     KIT_DROP,    /* before every call the same in a job that is not kept */
     KIT_ABANDON, /* before every call the same in a batch that is abandoned */
     KIT_MODES,
+    KIT_MODES_UNDONE_NOTHING = KIT_DROP, /* of a store that is not transactional */
 };
 extern const char *const kit_mode_names[KIT_MODES];
 
@@ -40,8 +44,9 @@ struct kit {
     struct err_text why;         /* of the last operation that failed */
 };
 
-#define KIT_START_MS INT64_C(1750000000000)
-#define KIT_DIGITS   6
+#define KIT_BUDGET_MS 10000
+#define KIT_START_MS  INT64_C(1750000000000)
+#define KIT_DIGITS    6
 
 void kit_init(struct kit *k, const struct store_kind *kind, enum kit_mode mode);
 void kit_release(struct kit *k);
@@ -78,8 +83,6 @@ enum err kit_charge(struct kit *k, const char *t, const char *u, const struct ch
                     struct charged *out);
 enum err kit_accept(struct kit *k, const char *t, const char *u, const struct acceptance *a,
                     bool *won);
-enum err kit_settle(struct kit *k, const char *t, const char *u, const struct request_mark *r,
-                    const struct answer *a);
 enum err kit_remember(struct kit *k, const char *t, const char *u, const struct request_mark *r,
                       const struct answer *a, struct charged *out);
 enum err kit_user_get(struct kit *k, const char *t, const char *u, struct user_state *out);

@@ -131,7 +131,7 @@ static enum err run_job(struct store *s, unsigned n, unsigned k, struct err_text
 static enum err run_jobs(struct store *s, unsigned n, struct err_text *why)
 {
     for (unsigned k = 0; k < SIGN_INS + 3; k++) {
-        s->ops->job_begin(s);
+        s->ops->job_begin(s, INT64_MAX);
         enum err e = run_job(s, n, k, why);
         bool keep = e == ERR_OK && k < SIGN_INS + 2;
         enum err ended = s->ops->job_end(s, keep, e == ERR_OK ? why : NULL);
@@ -188,7 +188,7 @@ static enum err check_requests(struct store *s, unsigned n, struct err_text *why
             struct request_mark r = kit_request(request_of(b, k), b);
             TRY(charge(s, n, user_of(b, k), &r, &got, why));
             bool repeated = got.result == CHARGE_REPEATED;
-            uint8_t outcome = is_wrong(b, k) ? KIT_WRONG : KIT_ACCEPTED;
+            uint8_t outcome = is_wrong(b, k) ? ANSWER_OPEN : KIT_ACCEPTED;
             if (repeated != (b <= n) ||
                 (repeated && got.first.outcome != outcome && got.first.outcome != KIT_NOT_ENROLLED))
                 return err_set(why, ERR_CORRUPT, NULL,
@@ -221,7 +221,7 @@ int store_load_count(struct store *s, struct err_text *why)
     if (e != ERR_OK)
         return -1;
     e = s->ops->audit_head(s, &seq, hash, why);
-    s->ops->job_begin(s);
+    s->ops->job_begin(s, INT64_MAX);
     if (e == ERR_OK)
         e = check(s, (unsigned)(seq / 2), why);
     if (e == ERR_OK && seq % 2 != 0)

@@ -78,6 +78,32 @@ static struct model_request *newest(struct model_user *u, const struct request_m
     return NULL;
 }
 
+/* The secret that an attempt is for; NULL: there is none. */
+static const struct factor *secret_of(const struct model_user *u, const struct enrollment_id *id,
+                                      int64_t now_ms)
+{
+    if (u->has_own && (id == NULL || same_id(id, &u->own.enrollment)))
+        return &u->own;
+    if (id != NULL && u->has_next && same_id(id, &u->next.enrollment) && now_ms < u->next.expire_ms)
+        return &u->next;
+    return NULL;
+}
+
+/* What an open request was charged with. */
+static void reopen(const struct model_user *u, const struct model_request *r, int64_t now_ms,
+                   struct charged *out)
+{
+    const struct enrollment_id *id = &r->answer.enrollment;
+    const struct factor *f = secret_of(u, id, now_ms);
+    if (f == NULL && u->has_old && same_id(id, &u->old.enrollment))
+        f = &u->old;
+    out->last_step = -1;
+    if (f == NULL)
+        return;
+    out->factor = *f;
+    out->factor.replaces = f == &u->next && u->has_own;
+}
+
 /* True: the request decides, out is filled in. */
 static bool recall(struct model_user *u, const struct request_mark *mark, int64_t now_ms,
                    struct charged *out)
@@ -89,6 +115,8 @@ static bool recall(struct model_user *u, const struct request_mark *mark, int64_
         bool equal = memcmp(&r->mark, mark, sizeof *mark) == 0;
         out->result = equal ? CHARGE_REPEATED : CHARGE_REUSED;
         out->first = r->answer;
+        if (equal && r->answer.outcome == ANSWER_OPEN)
+            reopen(u, r, now_ms, out);
         return true;
     }
     unsigned n = 0;
@@ -107,17 +135,6 @@ static void note(struct model_user *u, const struct request_mark *mark, const st
         memmove(u->requests, u->requests + 1, --u->n_requests * sizeof u->requests[0]);
     u->requests[u->n_requests++] =
         (struct model_request){.mark = *mark, .answer = *a, .time_ms = now_ms};
-}
-
-/* The secret that an attempt is for; NULL: there is none. */
-static const struct factor *secret_of(const struct model_user *u, const struct enrollment_id *id,
-                                      int64_t now_ms)
-{
-    if (u->has_own && (id == NULL || same_id(id, &u->own.enrollment)))
-        return &u->own;
-    if (id != NULL && u->has_next && same_id(id, &u->next.enrollment) && now_ms < u->next.expire_ms)
-        return &u->next;
-    return NULL;
 }
 
 void model_charge(struct model_user *u, const struct charge *c, struct charged *out)
@@ -148,19 +165,33 @@ void model_charge(struct model_user *u, const struct charge *c, struct charged *
     }
     u->failures++;
     u->last_attempt_ms = c->now_ms;
-    note(u, c->request, &c->if_wrong, c->now_ms);
+    struct answer open = {
+        .outcome = ANSWER_OPEN, .time_ms = c->now_ms, .enrollment = f->enrollment};
+    note(u, c->request, &open, c->now_ms);
     out->result = CHARGE_READY;
     out->factor = *f;
     out->factor.replaces = f == &u->next && u->has_own;
     out->last_step = f == &u->own ? u->last_step : -1;
 }
 
+static bool has_won(struct model_user *u, const struct acceptance *a)
+{
+    const struct model_request *r = a->request != NULL ? newest(u, a->request, &a->now_ms) : NULL;
+    return r != NULL && memcmp(&r->mark, a->request, sizeof r->mark) == 0 &&
+           r->answer.outcome == a->answer.outcome;
+}
+
 bool model_accept(struct model_user *u, const struct acceptance *a)
 {
     const struct factor *f = secret_of(u, &a->enrollment, a->now_ms);
     if (f == NULL || a->step <= (f == &u->own ? u->last_step : -1))
-        return false;
+        return has_won(u, a);
+    struct model_request *r = a->request != NULL ? newest(u, a->request, NULL) : NULL;
+    if (r != NULL)
+        r->answer = a->answer;
     if (f == &u->next) {
+        u->old = u->own;
+        u->has_old = u->has_own;
         u->own = u->next;
         u->own.confirm_ms = a->now_ms;
         u->own.expire_ms = 0;
@@ -171,16 +202,7 @@ bool model_accept(struct model_user *u, const struct acceptance *a)
     }
     u->last_step = a->step;
     u->failures = 0;
-    if (a->request != NULL)
-        model_settle(u, a->request, &a->answer);
     return true;
-}
-
-void model_settle(struct model_user *u, const struct request_mark *r, const struct answer *a)
-{
-    struct model_request *found = newest(u, r, NULL);
-    if (found != NULL)
-        found->answer = *a;
 }
 
 void model_remember(struct model_user *u, const struct request_mark *r, const struct answer *a,

@@ -13,8 +13,8 @@
 #define MODEL_KEYS     64
 
 struct model_user {
-    bool has_own, has_next; /* a confirmed secret, a pending one */
-    struct factor own, next;
+    bool has_own, has_next, has_old; /* a confirmed secret, a pending one, a superseded one */
+    struct factor own, next, old;
     uint32_t generation;
     int64_t last_step;
     uint32_t failures;
@@ -41,7 +41,6 @@ void model_user_get(const struct model_user *u, int64_t now_ms, const struct loc
 enum err model_pending_put(struct model_user *u, const struct factor *f);
 void model_charge(struct model_user *u, const struct charge *c, struct charged *out);
 bool model_accept(struct model_user *u, const struct acceptance *a);
-void model_settle(struct model_user *u, const struct request_mark *r, const struct answer *a);
 void model_remember(struct model_user *u, const struct request_mark *r, const struct answer *a,
                     struct charged *out);
 

@@ -92,7 +92,7 @@ static const struct lockout_rule *some_rule(struct walk *w)
     static const struct lockout_rule usual = {
         .n_waits = 5, .wait_ms = {0, 0, 0, 500, 4000}, .limit = 1000};
     static const struct lockout_rule strict = {.n_waits = 2, .wait_ms = {0, 60000}, .limit = 4};
-    return chance(w, 4) ? &strict : &usual;
+    return !w->kit.kind->shared && chance(w, 4) ? &strict : &usual;
 }
 
 static struct request_mark some_request(struct walk *w)
@@ -103,7 +103,7 @@ static struct request_mark some_request(struct walk *w)
 
 static struct answer some_answer(struct walk *w)
 {
-    return (struct answer){.outcome = (uint8_t)below(w, 256),
+    return (struct answer){.outcome = (uint8_t)(1 + below(w, 255)),
                            .reason = (uint8_t)below(w, 256),
                            .retry_after_ms = below(w, 100000),
                            .time_ms = w->kit.now_ms,
@@ -156,8 +156,13 @@ static void compare(struct walk *w, const struct charged *got, const struct char
         AGREE(w, got->retry_after_ms == want->retry_after_ms);
         AGREE(w, got->for_good == want->for_good);
     }
-    if (want->result == CHARGE_REPEATED)
-        AGREE(w, same_answer(&got->first, &want->first));
+    if (want->result != CHARGE_REPEATED)
+        return;
+    AGREE(w, same_answer(&got->first, &want->first));
+    if (want->first.outcome == ANSWER_OPEN) {
+        AGREE(w, same_factor(&got->factor, &want->factor));
+        AGREE(w, got->last_step == want->last_step);
+    }
 }
 
 /* ---- one operation on both ------------------------------------------------------------------ */
@@ -186,16 +191,12 @@ static void accept_step(struct walk *w, struct here *h, const struct enrollment_
     struct acceptance a = {.enrollment = *id,
                            .step = some_step(w, h->model),
                            .now_ms = w->kit.now_ms,
+                           .lockout = some_rule(w),
                            .request = r,
                            .answer = some_answer(w)};
     bool won = false;
     AGREE(w, h->store->ops->accept(h->store, h->t, h->u, &a, &won, h->why) == ERR_OK);
     AGREE(w, won == model_accept(h->model, &a));
-    if (won || r == NULL || chance(w, 30))
-        return;
-    struct answer settled = some_answer(w);
-    AGREE(w, h->store->ops->settle(h->store, h->t, h->u, r, &settled, h->why) == ERR_OK);
-    model_settle(h->model, r, &settled);
 }
 
 static void do_charge(struct walk *w)
@@ -210,7 +211,6 @@ static void do_charge(struct walk *w)
                                       : chance(w, 50) ? 0
                                                       : 8,
                        .request = chance(w, 70) ? &r : NULL,
-                       .if_wrong = some_answer(w),
                        .if_locked = some_answer(w),
                        .if_not_enrolled = some_answer(w),
                        .if_no_enrollment = some_answer(w)};
@@ -231,22 +231,14 @@ static void do_accept(struct walk *w)
     accept_step(w, &h, &id, chance(w, 70) ? &r : NULL);
 }
 
-static void do_settle(struct walk *w)
-{
-    struct here h = someone(w);
-    struct request_mark r = some_request(w);
-    struct answer a = some_answer(w);
-    AGREE(w, h.store->ops->settle(h.store, h.t, h.u, &r, &a, h.why) == ERR_OK);
-    model_settle(h.model, &r, &a);
-}
-
 static void do_remember(struct walk *w)
 {
     struct here h = someone(w);
     struct request_mark r = some_request(w);
     struct answer a = some_answer(w);
     struct charged got, want;
-    AGREE(w, h.store->ops->remember(h.store, h.t, h.u, &r, &a, &got, h.why) == ERR_OK);
+    AGREE(w,
+          h.store->ops->remember(h.store, h.t, h.u, &r, &a, some_rule(w), &got, h.why) == ERR_OK);
     model_remember(h.model, &r, &a, &want);
     AGREE(w, got.result == want.result);
     if (want.result == CHARGE_REPEATED)
@@ -329,8 +321,8 @@ static const struct {
     uint32_t weight;
     void (*run)(struct walk *w);
 } operations[] = {
-    {50, do_charge},      {7, do_accept}, {4, do_settle},   {6, do_remember}, {14, do_user_get},
-    {12, do_pending_put}, {2, do_policy}, {2, do_data_key}, {3, do_sweep},
+    {50, do_charge},      {11, do_accept}, {6, do_remember}, {14, do_user_get},
+    {12, do_pending_put}, {2, do_policy},  {2, do_data_key}, {3, do_sweep},
 };
 
 static void do_something(struct walk *w)
@@ -351,10 +343,10 @@ static void do_job(struct walk *w)
 {
     w->job_start = w->model;
     w->failed = false;
-    w->kit.store->ops->job_begin(w->kit.store);
+    w->kit.store->ops->job_begin(w->kit.store, KIT_BUDGET_MS);
     for (uint32_t n = 1 + below(w, 3); n > 0 && !w->failed; n--)
         do_something(w);
-    bool keep = !w->failed && chance(w, 85);
+    bool keep = w->kit.kind->shared || (!w->failed && chance(w, 85));
     AGREE(w, w->kit.store->ops->job_end(w->kit.store, keep, &w->kit.why) == ERR_OK);
     if (!keep)
         w->model = w->job_start;
@@ -378,14 +370,17 @@ static void do_batch(struct walk *w)
     for (uint32_t n = 1 + below(w, 6); n > 0; n--)
         do_job(w);
     do_records(w);
-    if (chance(w, 93)) {
+    if (w->kit.kind->shared || chance(w, 93)) {
         AGREE(w, w->kit.store->ops->batch_commit(w->kit.store, &w->kit.why) == ERR_OK);
     } else {
         w->kit.store->ops->batch_abandon(w->kit.store);
         w->model = w->batch_start;
     }
-    if (chance(w, 4))
-        kit_reopen(&w->kit);
+    if (!chance(w, 4))
+        return;
+    kit_reopen(&w->kit);
+    if (w->kit.kind->shared) /* a chain of its own */
+        w->model.audit_seq = 0;
 }
 
 static uint64_t number(const char *name, uint64_t preset)

@@ -190,7 +190,7 @@ static void a_policy_of_another_revision_is_not_overwritten(void **state)
                                    .actor = {.caller = STR("test")}};
     struct policy out;
     assert_int_equal(domain_batch_begin(h->domain, NULL), ERR_OK);
-    domain_job_begin(h->domain);
+    domain_job_begin(h->domain, 1000);
     enum err e = policy_set(h->domain, &change, &out, &h->why);
     assert_int_equal(e, ERR_CONFLICT);
     assert_int_equal(domain_job_end(h->domain, e, NULL), ERR_OK);
@@ -208,7 +208,7 @@ static void a_failed_job_leaves_nothing(void **state)
                                    .actor = {.caller = STR("test")}};
     struct policy out;
     assert_int_equal(domain_batch_begin(h->domain, NULL), ERR_OK);
-    domain_job_begin(h->domain);
+    domain_job_begin(h->domain, 1000);
     assert_int_equal(policy_set(h->domain, &change, &out, &h->why), ERR_OK);
     assert_int_equal(domain_job_end(h->domain, ERR_INTERNAL, NULL), ERR_OK);
     assert_int_equal(domain_batch_commit(h->domain, NULL), ERR_OK);

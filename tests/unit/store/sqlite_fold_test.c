@@ -51,7 +51,8 @@ static void destroy(void *place, struct store *s)
     scratch_release(&scratch);
 }
 
-static const struct store_kind kind = {"small", make, reopen, destroy};
+static const struct store_kind kind = {
+    .name = "small", .make = make, .reopen = reopen, .destroy = destroy};
 static struct kit kit;
 static uint32_t n_requests;
 

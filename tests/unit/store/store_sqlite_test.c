@@ -108,7 +108,7 @@ static void add_key(struct store *s, const char *tenant)
     struct data_key key = {.id = 1, .kek_id = 1, .sealed_len = 72};
     struct tenant_id t = {str_from(tenant)};
     assert_int_equal(s->ops->batch_begin(s, NULL), ERR_OK);
-    s->ops->job_begin(s);
+    s->ops->job_begin(s, INT64_MAX);
     assert_int_equal(s->ops->data_key_add(s, t, &key, NULL), ERR_OK);
     assert_int_equal(s->ops->job_end(s, true, NULL), ERR_OK);
     assert_int_equal(s->ops->batch_commit(s, NULL), ERR_OK);
@@ -476,10 +476,10 @@ static void test_closing_drops_an_open_batch(void **state)
     struct tenant_id t = {STR("acme")};
     struct store *s = open_ok();
     assert_int_equal(s->ops->batch_begin(s, NULL), ERR_OK);
-    s->ops->job_begin(s);
+    s->ops->job_begin(s, INT64_MAX);
     assert_int_equal(s->ops->data_key_add(s, t, &key, NULL), ERR_OK);
     assert_int_equal(s->ops->job_end(s, true, NULL), ERR_OK);
-    s->ops->job_begin(s);
+    s->ops->job_begin(s, INT64_MAX);
     close_store(s);
     s = open_ok();
     assert_false(has_key(s, "acme"));

@@ -50,7 +50,7 @@ static struct charged charge(struct store *s, const struct request_mark *request
     struct charged out;
     struct err_text why;
     assert_int_equal(s->ops->batch_begin(s, &why), ERR_OK);
-    s->ops->job_begin(s);
+    s->ops->job_begin(s, INT64_MAX);
     assert_int_equal(s->ops->charge(s, (struct tenant_id){STR("acme")},
                                     (struct user_id){STR("ann")}, &c, &out, &why),
                      ERR_OK);
