@@ -136,6 +136,11 @@ static void stop_listening(void *edge)
     edge_stop_listening(edge);
 }
 
+static void tell_draining(void *edge)
+{
+    edge_tell_draining(edge);
+}
+
 static void drain(void *edge)
 {
     edge_drain(edge);
@@ -185,23 +190,26 @@ static void unlink_unix_paths(struct grpc_server *s)
     }
 }
 
-enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
-{
-    unlink_unix_paths(s);
-    /* On all loops before any says so: who is told of the end finds no door open. */
-    on_every_loop(s, stop_listening);
-    on_every_loop(s, drain);
-    if (wait_for_none(s, timeout_ms))
-        return ERR_OK;
-    on_every_loop(s, cut);
-    return ERR_TIMEOUT;
-}
-
 /* A hook that a loop still has to run lies in the edge. It runs at the end of the turn,
  * and a second call comes in a later one. */
 static void wait_a_turn(void *edge)
 {
     (void)edge;
+}
+
+enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
+{
+    unlink_unix_paths(s);
+    /* On all loops before any says so: who is told of the end finds no door open. */
+    on_every_loop(s, stop_listening);
+    /* What streams say of it leaves before the end of the connection is announced. */
+    on_every_loop(s, tell_draining);
+    on_every_loop(s, wait_a_turn);
+    on_every_loop(s, drain);
+    if (wait_for_none(s, timeout_ms))
+        return ERR_OK;
+    on_every_loop(s, cut);
+    return ERR_TIMEOUT;
 }
 
 void grpc_server_free(struct grpc_server *s)
