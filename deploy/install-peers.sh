@@ -17,6 +17,7 @@ declare -A programs=(
     [grpcurl]=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9
     [grpc-health-probe]=github.com/grpc-ecosystem/grpc-health-probe@v0.4.19
     [interop-client]=google.golang.org/grpc/interop/client@v1.62.2
+    [h2spec]=github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
     [ghz]=github.com/bojand/ghz/cmd/ghz@v0.117.0
 )
 

@@ -9,6 +9,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#define HTTP_OK 200
+
 const struct grpc_limits *call_limits(const struct grpc_call *call)
 {
     return &call->edge->server->limits;
@@ -28,6 +30,7 @@ bool call_is_open(const struct grpc_call *call)
     case CALL_SERVED:
         return true;
     case CALL_HEADERS:
+    case CALL_NOT_GRPC:
     case CALL_ANSWERED:
         break;
     }
@@ -165,11 +168,15 @@ static struct refusal examine(struct grpc_call *call)
     return REFUSAL_NONE;
 }
 
+static int http_status(const struct grpc_call *call)
+{
+    return head_http_status(&call->head, call_limits(call)->metadata_bytes);
+}
+
 void call_headers_complete(struct grpc_call *call)
 {
-    int status = head_http_status(&call->head, call_limits(call)->metadata_bytes);
-    if (status != 200) {
-        reply_http_error(call, status);
+    if (http_status(call) != HTTP_OK) {
+        call->state = CALL_NOT_GRPC;
         return;
     }
     struct refusal refusal = examine(call);
@@ -200,6 +207,8 @@ size_t call_data(struct grpc_call *call, const uint8_t *bytes, size_t n)
 void call_end(struct grpc_call *call)
 {
     call->request_ended = true;
+    if (call->state == CALL_NOT_GRPC)
+        reply_http_error(call, http_status(call));
     if (call->state == CALL_STREAM)
         stream_end(call);
     if (call->state != CALL_MESSAGE)
@@ -222,6 +231,10 @@ void call_check(struct grpc_call *call, uint32_t now, uint32_t limit)
     case CALL_MESSAGE:
         if (now - call->opened > limit)
             call_refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "the message did not come"});
+        return;
+    case CALL_NOT_GRPC:
+        if (now - call->opened > limit)
+            reply_http_error(call, http_status(call));
         return;
     case CALL_STREAM:
     case CALL_SERVED:

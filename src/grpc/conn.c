@@ -77,13 +77,21 @@ static void end(struct conn *c, uint32_t code, const char *why)
                                        (const uint8_t *)why, strlen(why)));
 }
 
+void conn_blame(struct conn *c, uint32_t code, const char *why)
+{
+    if (c->fault != NULL)
+        return;
+    c->fault = why;
+    c->fault_code = code;
+}
+
 static void feed(struct conn *c, const uint8_t *bytes, size_t n)
 {
     ssize_t rv = nghttp2_session_mem_recv(c->session, bytes, n);
     if (rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC && bytes[0] == TLS_LINK_FIRST_BYTE)
-        c->fault = "it speaks TLS, and here is none";
+        conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, "it speaks TLS, and here is none");
     else if (rv < 0)
-        c->fault = nghttp2_strerror((int)rv);
+        conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, nghttp2_strerror((int)rv));
 }
 
 /* Hands what has been read, n bytes behind a part of a frame header, to nghttp2. */
@@ -91,10 +99,11 @@ static void take(struct conn *c, size_t n)
 {
     struct edge *edge = c->edge;
     size_t held = c->guard.n_head;
-    uint8_t *bytes = edge->in + GUARD_FRAME_HEAD - held;
+    uint8_t *bytes = edge->in + GUARD_PART_MAX - held;
     memcpy(bytes, c->guard.head, held);
     size_t whole = 0;
     c->fault = guard_walk(&c->guard, edge->now_s, bytes, held + n, &whole);
+    c->fault_code = c->guard.code;
     /* Even no bytes would count as a CONTINUATION to nghttp2 1.52. */
     if (c->fault == NULL && whole > 0)
         feed(c, bytes, whole);
@@ -131,7 +140,7 @@ static void shake(struct conn *c)
 static void take_sealed(struct conn *c, size_t n)
 {
     struct edge *edge = c->edge;
-    uint8_t *in = edge->in + GUARD_FRAME_HEAD;
+    uint8_t *in = edge->in + GUARD_PART_MAX;
     tls_link_give(c->tls, edge->sealed, n);
     if (c->state == CONN_SHAKING)
         shake(c);
@@ -160,7 +169,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct conn *c = arg;
-    uint8_t *in = c->tls != NULL ? c->edge->sealed : c->edge->in + GUARD_FRAME_HEAD;
+    uint8_t *in = c->tls != NULL ? c->edge->sealed : c->edge->in + GUARD_PART_MAX;
     ssize_t n = read(fd, in, EDGE_IN_SIZE);
     if (n < 0 && is_transient(errno))
         return;
@@ -293,7 +302,7 @@ static bool send_all(struct conn *c)
     }
     bool sent = send_ready(c);
     if (sent && c->fault != NULL && c->state == CONN_OPEN) {
-        end(c, NGHTTP2_ENHANCE_YOUR_CALM, c->fault);
+        end(c, c->fault_code, c->fault);
         sent = send_ready(c);
     }
     return sent;

@@ -43,6 +43,7 @@ struct conn {
     struct buf waiting;    /* what the socket has not taken, as it is on the wire */
     struct guard guard;
     const char *fault; /* why the connection has to end at the next flush; NULL: it has not */
+    uint32_t fault_code;
     int fd;
     enum conn_state state;
     enum conn_drain drain;
@@ -64,6 +65,10 @@ void conn_free(struct conn *c);
 
 /* nghttp2 has something to send: flush at the end of the turn. */
 void conn_touch(struct conn *c);
+
+/* The connection has to end at the next flush, with this error code of HTTP/2; the first that
+ * is found counts. why is a constant. */
+void conn_blame(struct conn *c, uint32_t code, const char *why);
 
 /* Sends what there is, and ends the connection when it is over. */
 void conn_flush(struct conn *c);

@@ -57,8 +57,8 @@ struct edge {
     struct gzip gzip;
     size_t out_len;
     uint8_t out[EDGE_OUT_SIZE];
-    uint8_t sealed[EDGE_IN_SIZE];                /* what came by TLS, until it is opened into in */
-    uint8_t in[GUARD_FRAME_HEAD + EDGE_IN_SIZE]; /* room before it for a part of a frame header */
+    uint8_t sealed[EDGE_IN_SIZE];              /* what came by TLS, until it is opened into in */
+    uint8_t in[GUARD_PART_MAX + EDGE_IN_SIZE]; /* room before it for a part of a frame */
 };
 
 /* Thread: startup, these two; nothing may be open at the end. */

@@ -12,8 +12,17 @@
 
 #define SMALL_DATA 16 /* fewer bytes than this are worth no frame, unless the last */
 
-enum frame_type { DATA = 0, HEADERS = 1, RST_STREAM = 3, PING = 6, CONTINUATION = 9 };
+enum frame_type {
+    DATA = 0,
+    HEADERS = 1,
+    PRIORITY = 2,
+    RST_STREAM = 3,
+    PING = 6,
+    WINDOW_UPDATE = 8,
+    CONTINUATION = 9
+};
 enum { END_STREAM = 0x1, END_HEADERS = 0x4 };
+enum { PROTOCOL_ERROR = 1, STREAM_CLOSED = 5, ENHANCE_YOUR_CALM = 11 };
 
 void guard_init(struct guard *g, uint32_t now)
 {
@@ -42,31 +51,87 @@ static int32_t cost(uint8_t type, uint8_t flags, uint32_t length)
     }
 }
 
+static uint32_t number_at(const uint8_t *p)
+{
+    return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 static uint32_t stream_of(const uint8_t *h)
 {
-    return (uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
+    return number_at(h + 5);
+}
+
+static uint32_t length_of(const uint8_t *h)
+{
+    return (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+}
+
+/* Has the frame a number at its beginning that has to be looked at? */
+static bool has_number(const uint8_t *h)
+{
+    return (h[3] == PRIORITY || h[3] == WINDOW_UPDATE) &&
+           length_of(h) >= GUARD_PART_MAX - GUARD_FRAME_HEAD;
+}
+
+/* So much of a frame has to be there at once, of which n bytes are. */
+static size_t needed(const uint8_t *h, size_t n)
+{
+    return n >= GUARD_FRAME_HEAD && has_number(h) ? GUARD_PART_MAX : GUARD_FRAME_HEAD;
+}
+
+/* What breaks the protocol, and nghttp2 does not see. */
+static const char *find_fault(struct guard *g, const uint8_t *h)
+{
+    uint32_t stream = stream_of(h);
+    bool of_request = (h[3] == HEADERS || h[3] == DATA) && stream > 0;
+    g->code = PROTOCOL_ERROR;
+    if (of_request && h[3] == HEADERS && past_is_left_out(&g->past, stream))
+        return "a stream out of order";
+    if (of_request && past_is_ended(&g->past, stream)) {
+        g->code = STREAM_CLOSED;
+        return "a frame for a stream that its peer has ended";
+    }
+    if (h[3] == PRIORITY && stream == 0)
+        return "PRIORITY of no stream";
+    if (!has_number(h))
+        return NULL;
+    uint32_t number = number_at(h + GUARD_FRAME_HEAD);
+    if (h[3] == PRIORITY)
+        return number == stream ? "a stream that depends on itself" : NULL;
+    return number == 0 ? "WINDOW_UPDATE of nothing" : NULL;
+}
+
+static void remember(struct guard *g, uint8_t type, uint8_t flags, uint32_t stream)
+{
+    if (type == HEADERS)
+        past_opened(&g->past, stream);
+    if (type == RST_STREAM || ((type == HEADERS || type == DATA) && flags & END_STREAM))
+        past_ended(&g->past, stream);
 }
 
 /* Takes the frame header h. */
 static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
 {
     uint8_t type = h[3], flags = h[4];
-    g->left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+    g->left = length_of(h);
     if (!g->in_block)
         g->begun = now;
     if (type == HEADERS || type == CONTINUATION)
         g->in_block = !(flags & END_HEADERS);
-    if (type == HEADERS && stream_of(h) > g->last_open)
-        g->last_open = stream_of(h);
-    g->dropping = type == RST_STREAM && g->last_open > 0 && stream_of(h) > g->last_open;
+    const char *fault = find_fault(g, h);
+    if (fault != NULL)
+        return fault;
+    g->dropping = type == RST_STREAM && g->past.last > 0 && stream_of(h) > g->past.last;
+    remember(g, type, flags, stream_of(h));
     g->allowance -= cost(type, flags, g->left);
     if (g->allowance >= 0)
         return NULL;
+    g->code = ENHANCE_YOUR_CALM;
     /* gRPC's clients know this word and slow down (doc/keepalive.md). */
     return type == PING ? "too_many_pings" : "too many frames that do nothing";
 }
 
-/* The beginning of a frame header, for the next time. */
+/* The beginning of a frame, for the next time. */
 static void keep_part(struct guard *g, const uint8_t *bytes, size_t n)
 {
     g->n_head = (uint8_t)n;
@@ -84,7 +149,7 @@ const char *guard_walk(struct guard *g, uint32_t now, uint8_t *bytes, size_t n, 
         if (g->left > 0) {
             step = g->left < n - at ? g->left : n - at;
             g->left -= (uint32_t)step;
-        } else if (n - at < GUARD_FRAME_HEAD) {
+        } else if (n - at < needed(bytes + at, n - at)) {
             keep_part(g, bytes + at, n - at);
             if (!g->in_block && !had_part)
                 g->begun = now;

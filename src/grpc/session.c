@@ -153,7 +153,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             frame->rst_stream.error_code != NGHTTP2_CANCEL &&
             frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM &&
             !guard_charge_fault(&c->guard))
-            c->fault = "too many broken streams";
+            conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, "too many broken streams");
         break;
     default:
         break;
