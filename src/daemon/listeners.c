@@ -170,6 +170,16 @@ enum err listeners_reload_tls(struct grpc_server *server, const struct settings 
     return ERR_OK;
 }
 
+void listeners_log_paused(void *ctx, const char *why)
+{
+    (void)ctx;
+    if (why != NULL)
+        log_event(LOG_WARN, "accept_paused", log_c("reason", why));
+    else
+        log_event(LOG_INFO, "accept_resumed",
+                  log_c("detail", "there is room for connections again"));
+}
+
 void listeners_log_refused(void *ctx, const char *peer, const char *why)
 {
     (void)ctx;

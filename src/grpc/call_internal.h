@@ -44,6 +44,7 @@ struct grpc_call {
     bool request_ended; /* END_STREAM has come */
     struct head head;
     struct frame frame;
+    size_t message_bytes; /* as the limits were when it began */
     int64_t deadline_ms;
     struct event timer; /* pending only when there is a deadline */
     int64_t began_us;   /* of the turn in which the headers were complete */

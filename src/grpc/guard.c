@@ -5,10 +5,10 @@
 
 #define PREFACE 24 /* bytes before the first frame, RFC 9113 section 3.4 */
 
-#define ALLOWANCE 1000 /* frames that do nothing, or take a call back, in a burst */
-#define REFILL    100  /* a second */
-#define EARNED    4    /* by a frame of an answer: two window updates and a PING, and one more */
-#define FAULT     10   /* a stream that had to be reset: a hundred in a burst */
+#define REFILL  10 /* a second: the allowance through this */
+#define EARNED  4  /* by a frame of an answer: two window updates and a PING, and one more */
+#define FAULT   10 /* a stream that had to be reset */
+#define STRIKES 2  /* PINGs that come too early */
 
 #define SMALL_DATA 16 /* fewer bytes than this are worth no frame, unless the last */
 
@@ -24,17 +24,23 @@ enum frame_type {
 enum { END_STREAM = 0x1, END_HEADERS = 0x4 };
 enum { PROTOCOL_ERROR = 1, STREAM_CLOSED = 5, ENHANCE_YOUR_CALM = 11 };
 
-void guard_init(struct guard *g, uint32_t now)
+/* gRPC's clients know this word and slow down (doc/keepalive.md). */
+static const char too_many_pings[] = "too_many_pings";
+
+void guard_init(struct guard *g, uint32_t now, uint32_t allowance)
 {
-    *g = (struct guard){.left = PREFACE, .allowance = ALLOWANCE, .refilled = now, .begun = now};
+    int32_t most = allowance < INT32_MAX ? (int32_t)allowance : INT32_MAX;
+    *g = (struct guard){
+        .left = PREFACE, .allowance = most, .most = most, .refilled = now, .begun = now};
 }
 
 static void refill(struct guard *g, uint32_t now)
 {
     if (now == g->refilled)
         return;
-    int64_t allowance = g->allowance + (int64_t)(now - g->refilled) * REFILL;
-    g->allowance = allowance < ALLOWANCE ? (int32_t)allowance : ALLOWANCE;
+    int32_t a_second = g->most / REFILL > 0 ? g->most / REFILL : 1;
+    int64_t allowance = g->allowance + (int64_t)(now - g->refilled) * a_second;
+    g->allowance = allowance < g->most ? (int32_t)allowance : g->most;
     g->refilled = now;
 }
 
@@ -127,8 +133,7 @@ static const char *enter(struct guard *g, uint32_t now, const uint8_t *h)
     if (g->allowance >= 0)
         return NULL;
     g->code = ENHANCE_YOUR_CALM;
-    /* gRPC's clients know this word and slow down (doc/keepalive.md). */
-    return type == PING ? "too_many_pings" : "too many frames that do nothing";
+    return type == PING ? too_many_pings : "too many frames that do nothing";
 }
 
 /* The beginning of a frame, for the next time. */
@@ -172,7 +177,23 @@ const char *guard_walk(struct guard *g, uint32_t now, uint8_t *bytes, size_t n, 
 
 void guard_earn(struct guard *g)
 {
-    g->allowance = g->allowance < ALLOWANCE - EARNED ? g->allowance + EARNED : ALLOWANCE;
+    g->allowance = g->allowance < g->most - EARNED ? g->allowance + EARNED : g->most;
+    g->strikes = 0;
+    g->has_pinged = false;
+}
+
+const char *guard_ping(struct guard *g, uint32_t now, uint32_t ping_s)
+{
+    /* A second that is counted is up to one short of the peer's. */
+    if (!g->has_pinged || now - g->pinged + 1 >= ping_s) {
+        g->has_pinged = true;
+        g->pinged = now;
+        return NULL;
+    }
+    if (++g->strikes <= STRIKES)
+        return NULL;
+    g->code = ENHANCE_YOUR_CALM;
+    return too_many_pings;
 }
 
 bool guard_charge_fault(struct guard *g)

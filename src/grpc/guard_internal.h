@@ -37,13 +37,17 @@ struct guard {
     struct past past;
     bool in_block; /* a header block is open: HEADERS without END_HEADERS */
     uint32_t code; /* with guard_walk's why: the error code for GOAWAY */
-    int32_t allowance;
+    int32_t allowance, most;
     uint32_t refilled; /* the second of the last refill */
-    uint32_t begun;    /* the second in which the unfinished frame or block began */
+    uint32_t pinged;   /* the second of the last PING that was in order */
+    uint8_t strikes;   /* PINGs that came too early since something was sent */
+    bool has_pinged;
+    uint32_t begun; /* the second in which the unfinished frame or block began */
 };
 
-/* now is the loop's count of seconds, here and below. */
-void guard_init(struct guard *g, uint32_t now);
+/* now is the loop's count of seconds, here and below; allowance is what a burst may cost, and a
+ * tenth of it comes back in a second. */
+void guard_init(struct guard *g, uint32_t now, uint32_t allowance);
 
 /* Walks over the next bytes, which begin with what g->head held. *whole_out is how many
  * to hand on, from bytes on; a rest that is less than a frame's beginning is in g->head again.
@@ -52,6 +56,10 @@ const char *guard_walk(struct guard *g, uint32_t now, uint8_t *bytes, size_t n, 
 
 /* A frame of an answer has been sent: useful work. */
 void guard_earn(struct guard *g);
+
+/* A PING has come. NULL, or why the connection has to end: it was one too many where nothing was
+ * sent between and they may come every ping_s seconds (gRPC's doc/keepalive.md). */
+const char *guard_ping(struct guard *g, uint32_t now, uint32_t ping_s);
 
 /* A stream was reset for the peer's fault. False when that was one too many. */
 bool guard_charge_fault(struct guard *g);

@@ -57,12 +57,23 @@ static void say_listening(const char *address)
 static struct serve_options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
-        {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
-        {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},   {"cert", required_argument, NULL, 'C'},
-        {"key", required_argument, NULL, 'K'},     {"client-ca", required_argument, NULL, 'A'},
-        {"count", no_argument, NULL, 'o'},         {0},
+        {"listen", required_argument, NULL, 'l'},
+        {"loops", required_argument, NULL, 'n'},
+        {"message", required_argument, NULL, 'm'},
+        {"metadata", required_argument, NULL, 'h'},
+        {"streams", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'c'},
+        {"stall", required_argument, NULL, 't'},
+        {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},
+        {"client-ca", required_argument, NULL, 'A'},
+        {"count", no_argument, NULL, 'o'},
+        {"idle", required_argument, NULL, 'i'},
+        {"age", required_argument, NULL, 'a'},
+        {"ping", required_argument, NULL, 'p'},
+        {"calls", required_argument, NULL, 'x'},
+        {"peer", required_argument, NULL, 'P'},
+        {0},
     };
     struct serve_options o = {.address = "127.0.0.1:0",
                               .loops = 1,
@@ -91,6 +102,21 @@ static struct serve_options parse(int argc, char **argv)
             break;
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
+            break;
+        case 'i':
+            o.limits.idle_s = (uint32_t)number(optarg);
+            break;
+        case 'a':
+            o.limits.age_s = (uint32_t)number(optarg);
+            break;
+        case 'p':
+            o.limits.ping_s = (uint32_t)number(optarg);
+            break;
+        case 'x':
+            o.limits.calls = (uint32_t)number(optarg);
+            break;
+        case 'P':
+            o.limits.peer_connections = (uint32_t)number(optarg);
             break;
         case 'C':
             o.tls.cert_file = optarg;

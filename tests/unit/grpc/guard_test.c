@@ -83,7 +83,7 @@ static void frame_headers_stay_whole(void **state)
     for (size_t piece = 1; piece <= wire.len; piece++) {
         struct guard g;
         struct buf out = BUF_INIT;
-        guard_init(&g, 0);
+        guard_init(&g, 0, BURST);
         assert_null(walk(&g, &wire, piece, &out));
         assert_int_equal(out.len, wire.len);
         assert_memory_equal(out.data, wire.data, wire.len);
@@ -113,7 +113,7 @@ static void early_resets_are_dropped(void **state)
     for (size_t piece = 1; piece <= wire.len; piece++) {
         struct guard g;
         struct buf out = BUF_INIT;
-        guard_init(&g, 0);
+        guard_init(&g, 0, BURST);
         assert_null(walk(&g, &wire, piece, &out));
         assert_int_equal(out.len, expected.len);
         assert_memory_equal(out.data, expected.data, expected.len);
@@ -129,7 +129,7 @@ static void a_reset_before_everything_is_not(void **state)
     (void)state;
     struct buf wire = BUF_INIT, out = BUF_INIT;
     struct guard g;
-    guard_init(&g, 0);
+    guard_init(&g, 0, BURST);
     put_preface(&wire);
     put_on(&wire, RST_STREAM, 0, 1, 4);
     assert_null(walk(&g, &wire, wire.len, &out));
@@ -154,7 +154,7 @@ static int frames_until_refused(struct guard *g, uint8_t type, uint8_t flags, si
 
 static void new_guard(struct guard *g)
 {
-    guard_init(g, 0);
+    guard_init(g, 0, BURST);
     g->left = 0; /* the preface has come */
 }
 
@@ -318,7 +318,7 @@ static void what_is_unfinished_gets_older(void **state)
     (void)state;
     struct guard g;
     size_t whole;
-    guard_init(&g, 5);
+    guard_init(&g, 5, BURST);
     assert_int_equal(guard_unfinished(&g, 5), 0);
     assert_int_equal(guard_unfinished(&g, 7), 2); /* the preface */
     g.left = 0;
