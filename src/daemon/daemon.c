@@ -42,6 +42,11 @@
 /* The limits of resets are per hour. */
 #define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
 
+/* How long the start waits for a store on another machine; a start that may go on without it only
+ * looks whether it is there. */
+#define PREPARE_MS 5000
+#define LOOK_MS    500
+
 /* With the i-th store. */
 struct store_worker {
     char name[16];
@@ -195,8 +200,9 @@ static int start_domain(struct daemon *d, struct err_text *why)
         opt.store = stores_at(d->stores, i);
         d->domains[i] = domain_new(&opt);
     }
-    enum err e = domain_prepare(d->domains[0], why);
-    if (e == ERR_UNAVAILABLE && stores_may_be_down(d->stores)) {
+    bool may_be_down = stores_may_be_down(d->stores);
+    enum err e = domain_prepare(d->domains[0], may_be_down ? LOOK_MS : PREPARE_MS, why);
+    if (e == ERR_UNAVAILABLE && may_be_down) {
         log_event(LOG_ERROR, "store_failed", log_c("error", err_name(e)),
                   log_c("detail", why->text));
         e = ERR_OK;

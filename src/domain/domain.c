@@ -12,8 +12,7 @@
 
 #include <stdlib.h>
 
-#define SWEEP_LIMIT       256
-#define PREPARE_BUDGET_MS 5000
+#define SWEEP_LIMIT 256
 
 struct domain_shared *domain_shared_new(void)
 {
@@ -65,10 +64,10 @@ static enum err open_own(struct domain *d, struct err_text *why)
     return ERR_OK;
 }
 
-enum err domain_prepare(struct domain *d, struct err_text *why)
+enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why)
 {
     TRY(domain_batch_begin(d, why));
-    domain_job_begin(d, PREPARE_BUDGET_MS);
+    domain_job_begin(d, budget_ms);
     enum err e = open_own(d, why);
     enum err ended = domain_job_end(d, e, e == ERR_OK ? why : NULL);
     enum err committed = domain_batch_commit(d, e == ERR_OK ? why : NULL);

@@ -52,7 +52,7 @@ void house_open(struct house *h)
     h->shared = domain_shared_new();
     struct domain_options opt = house_options(h);
     h->domain = domain_new(&opt);
-    must(h, domain_prepare(h->domain, &h->why));
+    must(h, domain_prepare(h->domain, 1000, &h->why));
 }
 
 void house_close(struct house *h)
