@@ -29,7 +29,7 @@ RUN apt-get update \
     && install -d -m 0700 -o 10001 -g 10001 /var/lib/twostep
 COPY --from=build /out/usr/bin/ /usr/bin/
 COPY LICENSE /usr/share/doc/twostep/LICENSE
-# Without this libmongoc keeps counters of its own in /dev/shm, and complains where it cannot.
+# libmongoc would keep counters that nobody reads in a file in /dev/shm.
 ENV MONGOC_DISABLE_SHM=1
 # By number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 10001:10001

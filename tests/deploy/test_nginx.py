@@ -11,20 +11,17 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import uuid
 
 import grpc
 import pytest
 
+import mongo_servers
+from kit import PATIENCE, T0, Api, clean_env, fresh, pb, refused, wait_until
+from grpc.health.v1 import health_pb2, health_pb2_grpc
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "mongo"))
-
-import mongo_servers  # noqa: E402
-from kit import BUILD, PATIENCE, SERVICE, T0, Api, clean_env, fresh, pb, refused, wait_until  # noqa: E402
-from grpc.health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
-
 CONF = ROOT / "deploy" / "nginx.conf"
 READ_TIMEOUT = 1  # seconds, in place of what a twostepd that hangs is given
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -74,6 +71,13 @@ class Nginx:
 
     def caller(self, token=None):
         return Api(self.channel(), token)
+
+    def wait_for_answer_of(self, daemon):
+        """Calls go on meanwhile."""
+        seen = len(self.calls_path.read_text().splitlines())
+        wait_until(lambda: any('"upstream":"%s"' % daemon.address in line
+                               for line in self.calls_path.read_text().splitlines()[seen:]),
+                   "an answer of " + daemon.address)
 
     def calls(self, method, n=1):
         """What nginx wrote of the calls of a method, when it has written of n."""
@@ -195,6 +199,7 @@ def test_daemons_take_turns_to_restart_and_nobody_is_let_in_twice_or_kept_out(te
             seen = tries["answered"]
             wait_until(lambda: tries["answered"] > seen + 50, "answers")
             daemon.restart()
+            nginx.wait_for_answer_of(daemon)
         stop.set()
         assert [r.result(PATIENCE) for r in running] == [{"ACCEPTED"}] * len(factors)
 
