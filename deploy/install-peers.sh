@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
 # buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), mailpit, a mail server in
-# Go, and mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). nginx
-# goes there, too. A part that cannot be had is left out, its tests are skipped then.
+# Go, and mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool and
+# nginx out of Debian's packages, which are not installed: those would start services. A part that cannot
+# be had is left out, its tests are skipped then.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -80,25 +81,27 @@ mongo_server() {
     fi
 }
 
-# Unpacked, not installed: the installed package would be a service of this machine.
-nginx_peer() {
-    local program=usr/sbin/nginx
-    if [ -x "/$program" ] || command -v nginx >/dev/null || [ -x "$peers/nginx/$program" ]; then
+# PACKAGE PROGRAM: the program out of a package that is not installed.
+unpacked() {
+    local package=$1 program=$2 name=${2##*/} folder
+    [ -f "$peers/$name" ] && return
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        skipped "$name: this is no Debian"
         return
     fi
-    if ! command -v apt-get >/dev/null; then
-        skipped "nginx: there is none, and no apt-get"
-        return
+    folder=$(mktemp -d)
+    if (cd "$folder" && timeout "$patience" apt-get -qq download "$package" &&
+        dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x "./$program") >"$log" 2>&1; then
+        mv "$folder/$program" "$peers/$name"
+    else
+        skipped "$name: apt-get download $package: $(last_words)"
     fi
-    rm -rf "$peers/nginx"
-    mkdir -p "$peers/nginx"
-    (cd "$peers/nginx" && timeout "$patience" apt-get -q download nginx && dpkg-deb -x nginx_*.deb .) \
-        >"$log" 2>&1 || skipped "nginx: apt-get download: $(last_words)"
-    rm -f "$peers"/nginx/nginx_*.deb
+    rm -rf "$folder"
 }
 
 node_peers
 go_peer
 mailpit
 mongo_server
-nginx_peer
+unpacked prometheus usr/bin/promtool
+unpacked nginx usr/sbin/nginx

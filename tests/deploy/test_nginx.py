@@ -28,8 +28,8 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 def find_nginx():
-    peer = ROOT / "build" / "peers" / "nginx" / "usr" / "sbin" / "nginx"
-    return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin") or shutil.which(str(peer))
+    peers = ROOT / "build" / "peers"  # one for all builds
+    return shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", str(peers)]))
 
 
 pytestmark = pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
