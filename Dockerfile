@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="twostep" \
       org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates libbson-1.0-0 libconfuse2 libcurl4 libevent-core-2.1-7 libevent-pthreads-2.1-7 \
+        ca-certificates libbson-1.0-0 libconfuse2 libcurl4 libevent-core-2.1-7 \
         libjansson4 libmongoc-1.0-0 libnghttp2-14 libpng16-16 libprotobuf-c1 libqrencode4 libsodium23 \
         libsqlite3-0 libssl3 zlib1g \
     && apt-get clean \
