@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -18,11 +19,13 @@ import grpc
 import pytest
 
 import mongo_servers
+from certificates import Files
 from kit import PATIENCE, T0, Api, clean_env, fresh, pb, refused, wait_until
 from grpc.health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONF = ROOT / "deploy" / "nginx.conf"
+PAGE = ROOT / "docs" / "mongodb.md"
 READ_TIMEOUT = 1  # seconds, in place of what a twostepd that hangs is given
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -35,14 +38,26 @@ def find_nginx():
 pytestmark = pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
 
 
-class Nginx:
-    """deploy/nginx.conf, listening on a Unix socket in folder."""
+def with_tls(text, files):
+    """What the page says: the first line is in place of listen, the last of each grpc_pass."""
+    first, *added, last = re.search(r"```nginx\n(.*?)\n```", PAGE.read_text(), re.S).group(1).split("\n")
+    assert "listen 7443 http2;" in text and first.startswith("listen") and last.startswith("grpc_pass")
+    text = text.replace("listen 7443 http2;", " ".join([first, *added])).replace("grpc_pass grpc://twostep;", last)
+    return text.replace("/etc/nginx/", files.folder + "/").replace("twostep.internal", "localhost")
 
-    def __init__(self, folder, daemons):
+
+class Nginx:
+    """deploy/nginx.conf, listening on a Unix socket in folder; files: with TLS, as docs/mongodb.md
+    has it."""
+
+    def __init__(self, folder, daemons, files=None):
         self.folder, self.channels = folder, []
+        self.credentials = files.credentials() if files else None
         self.socket, self.calls_path = folder / "socket", folder / "calls"
         text = CONF.read_text().replace(" /tmp/", " %s/" % folder)
-        for old, new in [("listen 7443 http2", "listen unix:%s http2" % self.socket),
+        if files:
+            text = with_tls(text, files)
+        for old, new in [("listen 7443 ", "listen unix:%s " % self.socket),
                          ("twostep-1:7443", daemons[0].address), ("twostep-2:7443", daemons[1].address),
                          ("/dev/stdout", str(self.calls_path)),
                          ("grpc_read_timeout 15s", "grpc_read_timeout %ds" % READ_TIMEOUT)]:
@@ -64,8 +79,12 @@ class Nginx:
         assert self.process.wait(PATIENCE) == 0
 
     def channel(self):
-        channel = grpc.insecure_channel("unix:%s" % self.socket, options=[
-            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)])
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        if self.credentials:
+            options.append(("grpc.ssl_target_name_override", "localhost"))
+            channel = grpc.secure_channel("unix:%s" % self.socket, self.credentials, options)
+        else:
+            channel = grpc.insecure_channel("unix:%s" % self.socket, options)
         self.channels.append(channel)
         return channel
 
@@ -89,8 +108,8 @@ class Nginx:
 
 
 @contextlib.contextmanager
-def proxy(folder, daemons):
-    nginx = Nginx(folder, daemons)
+def proxy(folder, daemons, files=None):
+    nginx = Nginx(folder, daemons, files)
     try:
         yield nginx
     finally:
@@ -219,6 +238,36 @@ def test_health_is_asked_through_nginx(pair):
     stub = health_pb2_grpc.HealthStub(nginx.channel())
     answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_who_watches_the_health_hears_of_a_stop(pair):
+    nginx, daemons = pair
+    stub = health_pb2_grpc.HealthStub(nginx.channel())
+    said = stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
+    assert next(said).status == health_pb2.HealthCheckResponse.SERVING
+    for daemon in daemons:
+        assert daemon.stop() == 0
+    assert next(said).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_tls_to_nginx_and_from_it(make_daemon, tmp_path):
+    (tmp_path / "files").mkdir()
+    files = Files(tmp_path / "files")
+    daemons = [make_daemon(env=files.settings()) for _ in range(2)]
+    with proxy(tmp_path, daemons, files) as nginx:
+        for _ in range(4):
+            assert nginx.caller().login("crm", "ann").reason == pb.REASON_POLICY_OFF
+        assert {c["upstream"] for c in nginx.calls("GetLoginRequirement", 4)} == {d.address for d in daemons}
+
+
+def test_nginx_does_not_trust_a_daemon_of_another_name(make_daemon, tmp_path):
+    (tmp_path / "files").mkdir()
+    files = Files(tmp_path / "files")
+    daemons = [make_daemon(env=files.settings(name="elsewhere")) for _ in range(2)]
+    with proxy(tmp_path, daemons, files) as nginx:
+        with pytest.raises(grpc.RpcError) as e:
+            nginx.caller().login("crm", "ann")
+        assert e.value.code() == UNAVAILABLE
 
 
 @pytest.mark.parametrize("path", ["/other.Service/Method", "/", "/status/unavailable"])
