@@ -125,13 +125,15 @@ static enum err accept(struct store *base, struct tenant_id t, struct user_id u,
 }
 
 static enum err remember(struct store *base, struct tenant_id t, struct user_id u,
-                         const struct request_mark *r, const struct answer *a, struct charged *out,
+                         const struct request_mark *r, const struct answer *a,
+                         const struct lockout_rule *lockout, struct charged *out,
                          struct err_text *why)
 {
     struct remote_store *s = remote_store_of(base);
     TRY(enter(s, "remember", why));
     return leave(s, "remember",
-                 s->remote->under->ops->remember(s->remote->under, t, u, r, a, out, why), why);
+                 s->remote->under->ops->remember(s->remote->under, t, u, r, a, lockout, out, why),
+                 why);
 }
 
 static enum err other_get(struct store *base, struct tenant_id t, struct user_id u,
