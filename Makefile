@@ -152,7 +152,7 @@ fuzz: $(BUILD)/fuzz/grpc_connection
 $(BUILD)/fuzz/grpc_connection: tests/fuzz/grpc_connection_fuzz.c $(wildcard src/base/*.c src/grpc/*.c)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang -std=gnu17 -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o $@ $< \
-	    $(addprefix src/base/,arena.c buf.c clock.c err.c loop.c mem.c queue.c str.c) \
+	    $(addprefix src/base/,arena.c buf.c clock.c err.c loop.c mem.c metric.c queue.c str.c) \
 	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lz -lpthread
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)

@@ -21,7 +21,9 @@ struct settings {
     char *callers_file; /* empty: none */
     char *state_dir;
     char *log_level;
-    int64_t threads; /* loops; never 0 once loaded */
+    char *metrics_listen;      /* empty: no page */
+    bool metrics_allow_remote; /* beyond loopback */
+    int64_t threads;           /* loops; never 0 once loaded */
     int64_t drain_seconds;
     bool allow_plaintext; /* beyond loopback and Unix sockets */
     int64_t queue_length;

@@ -28,6 +28,7 @@ struct clock;
 struct domain;
 struct domain_shared;
 struct keyring;
+struct metrics;
 struct store;
 
 /* For all domains of a process the same, but the store. */
@@ -39,6 +40,7 @@ struct domain_options {
     struct lockout_rule lockout;
     bool mail_is_configured; /* is there a mail server to hand mails to? */
     struct reset_limits reset_limits;
+    struct metrics *metrics; /* borrowed; mails are counted there. NULL: they are not */
 };
 
 /* Thread: startup, all of these. Fine with NULL. */
@@ -51,9 +53,9 @@ void domain_free(struct domain *d);
 
 /* Opens, in a batch of its own, what the service itself needs in the store: its own data key,
  * which is made when there is none, and the head of the audit chain. Once for all domains that
- * share. ERR_DENIED: the keyring does not fit this store. Thread: startup, before the worker
- * runs. */
-MUST_CHECK enum err domain_prepare(struct domain *d, struct err_text *why);
+ * share; budget_ms as in domain_job_begin. ERR_DENIED: the keyring does not fit this store. Thread:
+ * startup, before the worker runs. */
+MUST_CHECK enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why);
 
 /* Before that has succeeded nothing but domain_probe may be asked. Thread: any. */
 bool domain_is_prepared(const struct domain *d);

@@ -18,6 +18,7 @@ struct clock;
 struct grpc_call;
 struct grpc_server;
 struct loop;
+struct metrics;
 
 struct grpc_method {
     const char *path; /* "/package.Service/Method" */
@@ -56,7 +57,8 @@ struct grpc_server_options {
     const struct grpc_method *methods; /* borrowed; paths differ */
     size_t n_methods;
     struct grpc_limits limits;
-    struct clock *clock; /* for deadlines */
+    struct clock *clock;     /* for deadlines */
+    struct metrics *metrics; /* borrowed; what it counts goes there. NULL: it does not count */
 };
 
 /* Thread: startup, all of these. */

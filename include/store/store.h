@@ -23,7 +23,6 @@
 
 struct outbox_ops;
 struct store;
-
 struct store_ops {
     const char *name;
     bool transactional; /* jobs and batches can be undone */
@@ -105,7 +104,7 @@ struct store_ops {
     MUST_CHECK enum err (*audit_append)(struct store *s, const struct audit_record *r,
                                         struct err_text *why);
 
-    /* Writes something that changes nothing: does the store take writes? */
+    /* Writes what changes nothing: does the store take writes? */
     MUST_CHECK enum err (*probe)(struct store *s, struct err_text *why);
 
     /* Deletes up to `limit` things that have expired and are not used anyway; *n_out: how many. */

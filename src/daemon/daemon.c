@@ -20,6 +20,7 @@
 #include "rpc/rpc.h"
 #include "store/store.h"
 #include "stores_internal.h"
+#include "watch_internal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -42,6 +43,11 @@
 /* The limits of resets are per hour. */
 #define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
 
+/* How long the start waits for a store on another machine; a start that may go on without it only
+ * looks whether it is there. */
+#define PREPARE_MS 5000
+#define LOOK_MS    500
+
 /* With the i-th store. */
 struct store_worker {
     char name[16];
@@ -51,6 +57,7 @@ struct store_worker {
 struct daemon {
     const struct settings *set;
     struct clock *clock;
+    struct watch *watch; /* NULL: nobody watches */
     struct keyring *keyring;
     struct callers *callers;
     struct stores *stores;
@@ -100,6 +107,16 @@ static int check_listen(struct daemon *d, struct err_text *why)
         return EX_OK;
     err_set(why, ERR_DENIED, NULL, "listen: %.60s %s", listen, wrong);
     return EX_CONFIG;
+}
+
+static int start_watch(struct daemon *d, struct err_text *why)
+{
+    return watch_new(&d->watch, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static void stop_watch(struct daemon *d)
+{
+    watch_free(d->watch);
 }
 
 static int start_keyring(struct daemon *d, struct err_text *why)
@@ -179,6 +196,7 @@ static struct domain_options domain_options(const struct daemon *d)
         .clock = d->clock,
         .lockout = lockout_rule(&lockout),
         .mail_is_configured = d->mailroom != NULL,
+        .metrics = watch_metrics(d->watch),
         .reset_limits = {.window_ms = RESET_LIMIT_WINDOW_MS,
                          .per_user = (uint32_t)d->set->reset_limit_user,
                          .per_address = (uint32_t)d->set->reset_limit_address,
@@ -195,8 +213,9 @@ static int start_domain(struct daemon *d, struct err_text *why)
         opt.store = stores_at(d->stores, i);
         d->domains[i] = domain_new(&opt);
     }
-    enum err e = domain_prepare(d->domains[0], why);
-    if (e == ERR_UNAVAILABLE && stores_may_be_down(d->stores)) {
+    bool may_be_down = stores_may_be_down(d->stores);
+    enum err e = domain_prepare(d->domains[0], may_be_down ? LOOK_MS : PREPARE_MS, why);
+    if (e == ERR_UNAVAILABLE && may_be_down) {
         log_event(LOG_ERROR, "store_failed", log_c("error", err_name(e)),
                   log_c("detail", why->text));
         e = ERR_OK;
@@ -251,13 +270,15 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                                         .clock = d->clock,
                                         .queue = d->queue,
                                         .loops = d->loops,
-                                        .n_loops = d->n_loops};
+                                        .n_loops = d->n_loops,
+                                        .metrics = watch_metrics(d->watch)};
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
                               .callers = d->callers,
                               .clock = d->clock,
                               .loops = d->loops,
                               .n_loops = d->n_loops,
+                              .metrics = watch_metrics(d->watch),
                               .mail_queued = mailroom_wake,
                               .mail_ctx = d->mailroom};
     d->rpc = rpc_new(&opt);
@@ -268,6 +289,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     server.limits.streams = (uint32_t)d->set->streams;
     server.limits.connections = (uint32_t)d->set->connections;
     server.limits.stall_s = (uint32_t)d->set->stall_seconds;
+    server.metrics = watch_metrics(d->watch);
     server.methods = rpc_methods(d->rpc, &server.n_methods);
     d->server = grpc_server_new(&server);
     rpc_attach(d->rpc, d->server);
@@ -327,6 +349,17 @@ static void stop_mail_thread(struct daemon *d)
     mailroom_stop(d->mailroom);
 }
 
+static int start_page(struct daemon *d, struct err_text *why)
+{
+    return watch_start(d->watch, d->rpc, d->executor, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+/* It tells of the drain, too. */
+static void stop_page(struct daemon *d)
+{
+    watch_stop(d->watch);
+}
+
 static int start_listening(struct daemon *d, struct err_text *why)
 {
     char bound[GRPC_ADDRESS_MAX];
@@ -337,6 +370,7 @@ static int start_listening(struct daemon *d, struct err_text *why)
         return EX_CONFIG;
     }
     d->listening = true;
+    watch_listening(d->watch);
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
@@ -365,6 +399,7 @@ static const struct part {
 } parts[] = {
     {"process", start_process, NULL, true},
     {"listen", check_listen, NULL, true},
+    {"metrics", start_watch, stop_watch, true},
     {"keyring", start_keyring, stop_keyring, true},
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
@@ -375,6 +410,7 @@ static const struct part {
     {"rpc", start_rpc, stop_rpc, false},
     {"workers", start_workers, stop_workers, false},
     {"mail thread", start_mail_thread, stop_mail_thread, false},
+    {"page", start_page, stop_page, false},
     {"listener", start_listening, stop_listening, false},
 };
 #define N_PARTS (sizeof parts / sizeof parts[0])
@@ -426,6 +462,7 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
                       log_c("detail", "this version reads its files at start only"));
         else
             executor_tick(d->executor);
+        log_settle(false);
     }
 }
 
@@ -439,6 +476,7 @@ int daemon_run(const struct settings *settings, struct clock *clock)
     if (status == EX_OK)
         wait_for_stop(&d, &set);
     stop_parts(&d);
+    log_settle(true);
     return status;
 }
 

@@ -44,6 +44,8 @@ static const struct config_key keys[] = {
     TEXT(callers_file, NULL),
     TEXT(state_dir, NULL),
     TEXT(log_level, "info"),
+    TEXT(metrics_listen, NULL),
+    FLAG(metrics_allow_remote, "no"),
     NUMBER(threads, "0", 0, THREADS_MAX),
     NUMBER(drain_seconds, "30", 0, 3600),
     FLAG(allow_plaintext, "no"),

@@ -7,13 +7,13 @@
 #include "crypto/secret.h"
 #include "domain_internal.h"
 #include "keys_internal.h"
+#include "outbox_internal.h"
 #include "policy_cache_internal.h"
 #include "store/store.h"
 
 #include <stdlib.h>
 
-#define SWEEP_LIMIT       256
-#define PREPARE_BUDGET_MS 5000
+#define SWEEP_LIMIT 256
 
 struct domain_shared *domain_shared_new(void)
 {
@@ -41,6 +41,7 @@ struct domain *domain_new(const struct domain_options *opt)
     d->shared = opt->shared;
     d->scratch = secret_new();
     d->key = secret_new();
+    outbox_count_into(d, opt->metrics);
     return d;
 }
 
@@ -65,10 +66,10 @@ static enum err open_own(struct domain *d, struct err_text *why)
     return ERR_OK;
 }
 
-enum err domain_prepare(struct domain *d, struct err_text *why)
+enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why)
 {
     TRY(domain_batch_begin(d, why));
-    domain_job_begin(d, PREPARE_BUDGET_MS);
+    domain_job_begin(d, budget_ms);
     enum err e = open_own(d, why);
     enum err ended = domain_job_end(d, e, e == ERR_OK ? why : NULL);
     enum err committed = domain_batch_commit(d, e == ERR_OK ? why : NULL);

@@ -72,10 +72,12 @@ struct grpc_call *call_open(struct conn *conn, int32_t stream)
     call->stream = stream;
     call->state = CALL_HEADERS;
     call->request_ended = false;
+    call->method = NULL;
     call->context = NULL;
     call->deadline_ms = INT64_MAX;
     call->opened = call->touched = conn->edge->now_s;
     TAILQ_INSERT_TAIL(&conn->calls, call, link);
+    tally_opened(call);
     return call;
 }
 
@@ -90,6 +92,9 @@ void call_leave(struct grpc_call *call)
 void call_close(struct grpc_call *call)
 {
     struct conn *conn = call->conn;
+    if (call->state == CALL_MESSAGE || call->state == CALL_SERVED)
+        tally_ended(call, GRPC_CANCELLED);
+    tally_closed(call);
     if (call->state != CALL_ANSWERED)
         call_leave(call);
     reply_release(call);
@@ -135,6 +140,7 @@ void call_headers_complete(struct grpc_call *call)
         return;
     }
     struct refusal refusal = examine(call);
+    tally_started(call);
     if (refusal.status != GRPC_OK) {
         refuse(call, refusal);
         return;
@@ -164,6 +170,7 @@ void call_end(struct grpc_call *call)
         return;
     }
     call->state = CALL_SERVED;
+    tally_received(call);
     call->method->serve(call, call->method);
 }
 

@@ -285,6 +285,8 @@ static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
 void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
 {
     if (is_stalled(c, now, limit)) {
+        if (c->state != CONN_CLOSED)
+            tally_fault(&c->edge->server->tally, TALLY_STALLED);
         conn_free(c);
         return;
     }

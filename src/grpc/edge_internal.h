@@ -46,6 +46,8 @@ struct edge {
 
     struct event second; /* runs while there are connections */
     uint32_t now_s;      /* counted by it */
+    int64_t turn_us;     /* the time of this turn, once it is asked for; 0: not yet */
+    struct loop_hook turn_over;
     struct event notice_over;
 
     struct gzip gzip;

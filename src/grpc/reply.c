@@ -98,6 +98,7 @@ static struct fields *make_head(const struct grpc_answer *a, size_t end)
 static void reply_message(struct grpc_call *call, const struct grpc_answer *a)
 {
     size_t end = pack(call, a) ? HEAD_FIELDS : HEAD_ENCODING;
+    tally_sent(call);
     if (a->n_trailing > 0 || a->status_message.len > 0)
         call->trailers = make_trailers(a);
     if (a->n_initial == 0) {
@@ -139,6 +140,7 @@ void grpc_reply(struct grpc_call *call, const struct grpc_answer *answer)
     if (call->conn == NULL || call->state == CALL_ANSWERED)
         abort();
     call_leave(call);
+    tally_ended(call, answer->status);
     if (answer->status == GRPC_OK)
         reply_message(call, answer);
     else if (answer->n_initial > 0)
@@ -161,6 +163,7 @@ void reply_http_error(struct grpc_call *call, int status)
     static const nghttp2_nv not_grpc[] = {FIELDS_FIXED(":status", "415"),
                                           FIELDS_FIXED("content-type", "text/plain")};
     call_leave(call);
+    tally_fault(&call->edge->server->tally, TALLY_NOT_GRPC);
     call->is_http_error = true;
     const nghttp2_nv *nv = status == 405 ? not_post : not_grpc;
     size_t n = status == 405 ? 3 : 2;

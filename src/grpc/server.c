@@ -24,6 +24,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *opt)
     pthread_cond_init(&s->none_open, &attr);
     pthread_condattr_destroy(&attr);
     session_kit_init(&s->kit);
+    tally_init(&s->tally, opt);
 
     s->n_routes = opt->n_methods;
     s->routes = mem_zalloc(s->n_routes, sizeof *s->routes);
@@ -180,10 +181,12 @@ void grpc_server_free(struct grpc_server *s)
 void server_connection_opened(struct grpc_server *s)
 {
     atomic_fetch_add(&s->connections, 1);
+    tally_connection_opened(&s->tally);
 }
 
 void server_connection_closed(struct grpc_server *s)
 {
+    tally_connection_closed(&s->tally);
     if (atomic_fetch_sub(&s->connections, 1) > 1)
         return;
     pthread_mutex_lock(&s->lock);

@@ -6,6 +6,7 @@
 
 #include "grpc/server.h"
 #include "grpc/session_internal.h"
+#include "grpc/tally_internal.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ struct grpc_server {
     struct grpc_limits limits;
     struct clock *clock;
     struct session_kit kit;
+    struct tally tally;
     struct server_route *routes;
     size_t n_routes;
     struct edge **edges;

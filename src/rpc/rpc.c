@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "grpc/server.h"
 #include "health_internal.h"
+#include "meter_internal.h"
 #include "refusal_internal.h"
 #include "rpc_internal.h"
 #include "wire_internal.h"
@@ -39,6 +40,7 @@ struct rpc {
     struct rpc_options opt;
     struct grpc_server *server;
     struct turn *turns; /* by loop */
+    struct meter meter;
     struct bound_method bound[N_METHODS];
     struct grpc_method table[N_METHODS + 1]; /* and health */
     _Atomic bool stopping;
@@ -46,17 +48,29 @@ struct rpc {
 
 /* ---- on the loop: a call becomes a job ---- */
 
-static void log_refused(struct grpc_call *call, const struct refusal *r)
+static void log_refused(struct grpc_call *call, const struct trace *trace, const struct refusal *r)
 {
-    log_event(LOG_INFO, "refused", log_s("path", grpc_call_path(call)),
-              log_c("peer", grpc_call_peer(call)), log_c("code", grpc_status_name((int)r->status)),
-              log_c("reason", r->reason));
+    struct log_field fields[4 + TRACE_FIELDS_MAX] = {
+        log_s("path", grpc_call_path(call)),
+        log_c("peer", grpc_call_peer(call)),
+        log_c("code", grpc_status_name((int)r->status)),
+        log_c("reason", r->reason),
+    };
+    log_write(LOG_INFO, "refused", fields, 4 + trace_fields(trace, fields + 4));
 }
 
-static void refuse_caller(struct grpc_call *call, const struct refusal *r)
+static void refuse_caller(struct grpc_call *call, const struct trace *trace,
+                          const struct refusal *r)
 {
-    log_refused(call, r);
+    log_refused(call, trace, r);
     refusal_send(call, r);
+}
+
+static void refuse_admission(struct grpc_call *call, const struct refusal *r)
+{
+    struct trace trace;
+    trace_read(&trace, call);
+    refuse_caller(call, &trace, r);
 }
 
 static void admit(struct grpc_call *call, const struct grpc_method *row)
@@ -73,9 +87,9 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
     grpc_call_metadata_get(call, "authorization", &authorization);
     const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
     if (caller == NULL)
-        refuse_caller(call, &unknown);
+        refuse_admission(call, &unknown);
     else if (!(caller->permissions & bound->method->permissions))
-        refuse_caller(call, &denied);
+        refuse_admission(call, &denied);
     else
         grpc_call_set_context(call, caller);
 }
@@ -101,6 +115,7 @@ static struct job *new_job(struct grpc_call *call, const struct bound_method *bo
     job->caller = grpc_call_context(call);
     job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
+    trace_read(&job->trace, call);
     job->work.deadline_ms = grpc_call_deadline_ms(call);
     job->arena = arena_new(JOB_ARENA_CAP);
     return job;
@@ -161,11 +176,11 @@ static bool fill_job(struct job *job, struct grpc_call *call)
         return false;
     }
     if (!caller_may_reach(job->caller, job->tenant.s)) {
-        refuse_caller(call, &not_its_tenant);
+        refuse_caller(call, &job->trace, &not_its_tenant);
         return false;
     }
     if (allowed != GRPC_OK) {
-        refuse_caller(call, &not_its_channel);
+        refuse_caller(call, &job->trace, &not_its_channel);
         return false;
     }
     return true;
@@ -196,7 +211,7 @@ static void hand_over(void *ctx)
         err_set(&why, ERR_LIMIT, "OVERLOADED", "too many calls are waiting");
         struct refusal r = refusal_of(ERR_LIMIT, &why);
         if (call != NULL)
-            refuse_caller(call, &r);
+            refuse_caller(call, &job->trace, &r);
         free_job(job);
     }
 }
@@ -219,11 +234,14 @@ static void log_failure(const struct job *job)
 {
     bool ours = job->work.result == ERR_CORRUPT || job->work.result == ERR_INTERNAL ||
                 job->work.result == ERR_DENIED || job->work.result == ERR_UNAVAILABLE;
-    if (ours && !job->work.refused)
-        log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
-                  log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
-                  log_s("user", job->user.s), log_c("caller", job->caller->name),
-                  log_c("detail", job->work.why.text));
+    if (!ours || job->work.refused)
+        return;
+    struct log_field fields[6 + TRACE_FIELDS_MAX] = {
+        log_c("path", job->method->path),   log_c("error", err_name(job->work.result)),
+        log_s("tenant", job->tenant.s),     log_s("user", job->user.s),
+        log_c("caller", job->caller->name), log_c("detail", job->work.why.text),
+    };
+    log_write(LOG_ERROR, "call_failed", fields, 6 + trace_fields(&job->trace, fields + 6));
 }
 
 static void answer_call(const struct job *job, struct grpc_call *call)
@@ -254,6 +272,8 @@ static void finish_job(struct loop_task *task)
     if (job->work.result == ERR_OK && job->method->finish != NULL)
         job->work.result = job->method->finish(job, &job->work.why);
     log_failure(job);
+    if (job->method->count != NULL && job->work.result == ERR_OK)
+        job->method->count(&job->rpc->meter, job);
     if (job->method->queues_mail && job->work.result == ERR_OK)
         job->rpc->opt.mail_queued(job->rpc->opt.mail_ctx);
     struct grpc_call *call = grpc_call_find(job->rpc->server, job->call);
@@ -281,6 +301,7 @@ struct rpc *rpc_new(const struct rpc_options *opt)
 {
     struct rpc *r = mem_zalloc(1, sizeof *r);
     r->opt = *opt;
+    meter_init(&r->meter, opt->metrics);
     r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
     for (size_t i = 0; i < opt->n_loops; i++) {
         struct turn *turn = &r->turns[i];

@@ -134,7 +134,7 @@ void attempt_log_play(const struct attempt_log *log, const struct lockout_rule *
     }
 }
 
-void attempt_play_release(struct attempt_play *p)
+void attempt_log_play_release(struct attempt_play *p)
 {
     free(p->views);
     *p = (struct attempt_play){0};
@@ -191,7 +191,7 @@ void attempt_log_fold(struct attempt_log *log, const struct lockout_rule *rule,
     log->n = kept;
     log->failures = p.failures;
     log->last_attempt_ms = p.last_attempt_ms;
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     thin_out(log, false);
     thin_out(log, true);
 }

@@ -72,7 +72,7 @@ void attempt_log_append(struct attempt_log *log, const struct attempt_entry *e);
 /* own: the user's own secret, or NULL. Release *out. */
 void attempt_log_play(const struct attempt_log *log, const struct lockout_rule *rule,
                       const struct enrollment_id *own, struct attempt_play *out);
-void attempt_play_release(struct attempt_play *p);
+void attempt_log_play_release(struct attempt_play *p);
 
 /* The newest entry with this id that was not a repetition; log->n: there is none.
  * now_ms: only if it is remembered then; NULL: of whatever age. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_append_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 /* One acceptance, on its way. */
@@ -34,7 +35,7 @@ static bool has_won(const struct acceptor *x)
                mongo_append_recall(x->s->user, &play, at, &x->entry.mark, a->now_ms, &first) ==
                    CHARGE_REPEATED &&
                first.first.outcome == a->answer.outcome;
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
     return won;
 }
 
@@ -112,9 +113,9 @@ static enum mongo_end move_step(struct acceptor *x, bool *moved)
     mongo_put_bytes(&filter, "_id", key.bytes, key.len);
     mongo_put_bytes(&filter, F_OWN ".id", x->a->enrollment.bytes, ENROLLMENT_ID_LEN);
     mongo_put_op_int(&filter, F_STEP, "$lt", x->a->step);
-    mongo_begin(&update, "$set", &child);
+    mongo_put_begin(&update, "$set", &child);
     mongo_put_int(&child, F_STEP, x->a->step);
-    mongo_end(&update, &child);
+    mongo_put_end(&update, &child);
     mongo_append_put_push(&update, &x->entry);
     struct mongo_change c = {.in = MONGO_USERS, .filter = &filter, .update = &update};
     enum mongo_end end = mongo_db_update(&x->s->db, &c, moved, x->why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_append_internal.h"
 
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 #include <stdio.h>
@@ -11,19 +12,19 @@ void mongo_append_put_room(bson_t *filter)
     char key[16];
     bson_t child;
     snprintf(key, sizeof key, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
-    mongo_begin(filter, key, &child);
+    mongo_put_begin(filter, key, &child);
     mongo_put_bool(&child, "$exists", false);
-    mongo_end(filter, &child);
+    mongo_put_end(filter, &child);
 }
 
 void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
 {
     bson_t push, log;
-    mongo_begin(update, "$push", &push);
-    mongo_begin(&push, F_LOG, &log);
-    mongo_user_write_entry(&log, entry);
-    mongo_end(&push, &log);
-    mongo_end(update, &push);
+    mongo_put_begin(update, "$push", &push);
+    mongo_put_begin(&push, F_LOG, &log);
+    mongo_user_bson_write_entry(&log, entry);
+    mongo_put_end(&push, &log);
+    mongo_put_end(update, &push);
     mongo_put_op_int(update, "$inc", F_VERSION, 1);
 }
 
@@ -55,7 +56,7 @@ enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct us
     *read = ERR_OK;
     if (end == MONGO_DONE && found) {
         s->user = mongo_user_new(t, u);
-        *read = mongo_user_read(s->user, &doc, MONGO_HOT, why);
+        *read = mongo_user_bson_read(s->user, &doc, MONGO_HOT, why);
         bson_destroy(&doc);
     }
     bson_destroy(&update);
@@ -132,10 +133,10 @@ static void put_new_user(bson_t *b, struct tenant_id t, struct user_id u, int64_
     mongo_put_int(b, F_LAST, 0);
     mongo_put_int(b, F_GEN, 0);
     mongo_put_int(b, F_STEP, -1);
-    mongo_begin_array(b, F_RESETS, &none);
-    mongo_end_array(b, &none);
-    mongo_begin_array(b, F_MAILS, &none);
-    mongo_end_array(b, &none);
+    mongo_put_begin_array(b, F_RESETS, &none);
+    mongo_put_end_array(b, &none);
+    mongo_put_begin_array(b, F_MAILS, &none);
+    mongo_put_end_array(b, &none);
     mongo_put_int(b, F_SWEEP, now_ms + MONGO_STRANGER_KEEP_MS);
 }
 
@@ -166,7 +167,7 @@ static void conclude_note(const struct mongo_user *user, const struct attempt_en
         out->result = CHARGE_TOO_MANY;
     else if (v->end == ATTEMPT_REPEATED || v->end == ATTEMPT_REUSED)
         out->result = mongo_append_recall(user, &play, v->first, &entry->mark, entry->time_ms, out);
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
 }
 
 enum err mongo_append_remember(struct store *base, struct tenant_id t, struct user_id u,

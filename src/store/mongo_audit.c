@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/mem.h"
 #include "mongo_internal.h"
+#include "mongo_put_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,11 +64,11 @@ static enum mongo_end end_chain(struct mongo_audit *a, struct err_text *why)
     bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
     bool matched;
     mongo_put_bytes(&filter, "_id", a->chain, CHAIN_LEN);
-    mongo_begin(&update, "$set", &set);
+    mongo_put_begin(&update, "$set", &set);
     mongo_put_int(&set, "ended", wall_ms());
     mongo_put_int(&set, "records", a->seq);
     mongo_put_bytes(&set, "hash", a->hash, AUDIT_HASH_LEN);
-    mongo_end(&update, &set);
+    mongo_put_end(&update, &set);
     struct mongo_change c = {.in = MONGO_CHAINS, .filter = &filter, .update = &update};
     enum mongo_end end = mongo_db_update(&a->db, &c, &matched, why);
     bson_destroy(&filter);
@@ -208,10 +209,10 @@ static struct record *record_of(const struct mongo_audit *a, const struct audit_
     struct record *record = mem_zalloc(1, sizeof *record);
     bson_t id;
     bson_init(&record->doc);
-    mongo_begin(&record->doc, "_id", &id);
+    mongo_put_begin(&record->doc, "_id", &id);
     mongo_put_bytes(&id, "chain", a->chain, CHAIN_LEN);
     mongo_put_int(&id, "seq", r->seq);
-    mongo_end(&record->doc, &id);
+    mongo_put_end(&record->doc, &id);
     mongo_put_int(&record->doc, "time", r->time_ms);
     mongo_put_bytes(&record->doc, "tenant", r->tenant.s.p, r->tenant.s.len);
     mongo_put_str(&record->doc, "body", r->body);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_append_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 #include <stdio.h>
@@ -72,17 +73,17 @@ static void put_digits(bson_t *filter, const char *secret, uint32_t digits)
 static void put_named_secret(bson_t *filter, const struct charge *c)
 {
     bson_t any, own, next;
-    mongo_begin_array(filter, "$or", &any);
-    mongo_begin(&any, "0", &own);
+    mongo_put_begin_array(filter, "$or", &any);
+    mongo_put_begin(&any, "0", &own);
     mongo_put_bytes(&own, F_OWN ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
     put_digits(&own, F_OWN, c->code_digits);
-    mongo_end(&any, &own);
-    mongo_begin(&any, "1", &next);
+    mongo_put_end(&any, &own);
+    mongo_put_begin(&any, "1", &next);
     mongo_put_bytes(&next, F_NEXT ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
     mongo_put_op_int(&next, F_NEXT ".expires", "$gt", c->now_ms);
     put_digits(&next, F_NEXT, c->code_digits);
-    mongo_end(&any, &next);
-    mongo_end_array(filter, &any);
+    mongo_put_end(&any, &next);
+    mongo_put_end_array(filter, &any);
 }
 
 static void put_own_secret(bson_t *filter, const struct charge *c)
@@ -92,9 +93,9 @@ static void put_own_secret(bson_t *filter, const struct charge *c)
         put_digits(filter, F_OWN, c->code_digits);
         return;
     }
-    mongo_begin(filter, F_OWN, &child);
+    mongo_put_begin(filter, F_OWN, &child);
     mongo_put_bool(&child, "$exists", true);
-    mongo_end(filter, &child);
+    mongo_put_end(filter, &child);
 }
 
 static enum mongo_end try_charge(struct attempt *a, enum err *read)
@@ -121,7 +122,7 @@ static enum err conclude_newest(struct attempt *a, struct charged *out)
         return err_set(a->why, ERR_CORRUPT, NULL, "an attempt that was not recorded");
     attempt_log_play(&user->attempts, a->c->lockout, mongo_user_own_id(user), &play);
     enum err e = conclude(a, &play, user->attempts.n - 1, out);
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
     return e;
 }
 
@@ -140,7 +141,7 @@ static enum err look_back(struct attempt *a, bool *found, struct charged *out)
         out->result = mongo_append_recall(user, &play, i, &a->entry.mark, a->c->now_ms, out);
     else if (*found)
         e = conclude(a, &play, i, out);
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
     return e;
 }
 
@@ -203,7 +204,7 @@ static enum err without_charge(struct attempt *a, struct charged *out, bool *aga
         return mongo_append_make_room(a->s, a->t, a->u, c->lockout, c->now_ms, a->why);
     attempt_log_play(&user->attempts, c->lockout, mongo_user_own_id(user), &play);
     out->result = judge(user, &play, c, out);
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
     *again = out->result == CHARGE_READY && mongo_db_now_ms() < a->s->db.deadline_ms;
     if (out->result == CHARGE_READY && !*again)
         return err_set(a->why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");

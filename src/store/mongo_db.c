@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_db_internal.h"
-
-#include "mongo_bson_internal.h"
+#include "mongo_put_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #define CODE_DUPLICATE    11000
 #define BUDGET_LONGEST_MS (60 * 60 * 1000)
 
-const char *const mongo_collection_names[MONGO_N_COLLECTIONS] = {
+const char *const mongo_db_collections[MONGO_N_COLLECTIONS] = {
     [MONGO_USERS] = "users", [MONGO_TENANTS] = "tenants", [MONGO_LIMITS] = "limits",
     [MONGO_AUDIT] = "audit", [MONGO_CHAINS] = "chains",   [MONGO_META] = "meta",
 };
@@ -209,7 +208,7 @@ static bool run_find(struct mongo_db *db, const struct mongo_find *f, bson_t *re
                      bson_error_t *error)
 {
     bson_t command = BSON_INITIALIZER, opts = BSON_INITIALIZER;
-    mongo_put_text(&command, "find", mongo_collection_names[f->from]);
+    mongo_put_text(&command, "find", mongo_db_collections[f->from]);
     mongo_put_doc(&command, "filter", f->filter);
     if (f->sort != NULL)
         mongo_put_doc(&command, "sort", f->sort);
@@ -274,7 +273,7 @@ enum mongo_end mongo_db_modify(struct mongo_db *db, const struct mongo_change *c
 {
     bson_t command = BSON_INITIALIZER, reply;
     int code;
-    mongo_put_text(&command, "findAndModify", mongo_collection_names[c->in]);
+    mongo_put_text(&command, "findAndModify", mongo_db_collections[c->in]);
     mongo_put_doc(&command, "query", c->filter);
     mongo_put_doc(&command, "update", c->update);
     mongo_put_bool(&command, "new", true);
@@ -308,10 +307,10 @@ static enum mongo_end run_one(struct mongo_db *db, const char *verb, enum mongo_
 {
     bson_t command = BSON_INITIALIZER, array, reply;
     int code;
-    mongo_put_text(&command, verb, mongo_collection_names[in]);
-    mongo_begin_array(&command, list, &array);
+    mongo_put_text(&command, verb, mongo_db_collections[in]);
+    mongo_put_begin_array(&command, list, &array);
     mongo_put_doc(&array, "0", element);
-    mongo_end_array(&command, &array);
+    mongo_put_end_array(&command, &array);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
     *n_out = 0;
     if (end == MONGO_DONE)
@@ -348,15 +347,15 @@ enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection i
 {
     bson_t command = BSON_INITIALIZER, array, reply;
     int code;
-    mongo_put_text(&command, "insert", mongo_collection_names[in]);
-    mongo_begin_array(&command, "documents", &array);
+    mongo_put_text(&command, "insert", mongo_db_collections[in]);
+    mongo_put_begin_array(&command, "documents", &array);
     for (uint32_t i = 0; i < n; i++) {
         char room[16];
         const char *key;
         bson_uint32_to_string(i, &key, room, sizeof room);
         mongo_put_doc(&array, key, docs[i]);
     }
-    mongo_end_array(&command, &array);
+    mongo_put_end_array(&command, &array);
     mongo_put_bool(&command, "ordered", false);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
     bson_destroy(&reply);

@@ -20,7 +20,7 @@ enum mongo_collection {
     MONGO_META,
     MONGO_N_COLLECTIONS,
 };
-extern const char *const mongo_collection_names[MONGO_N_COLLECTIONS];
+extern const char *const mongo_db_collections[MONGO_N_COLLECTIONS];
 
 struct mongo_db {
     mongoc_client_t *client;

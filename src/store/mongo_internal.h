@@ -104,26 +104,6 @@ enum err mongo_tenant_data_key_add(struct store *base, struct tenant_id t,
 int64_t mongo_outbox_new_id(void);
 extern const struct outbox_ops mongo_outbox_ops;
 
-/* mongo_limits.c: how many resets there were, of all users together */
-struct mongo_limit {
-    uint8_t id[1 + ID_MAX]; /* what is counted */
-    size_t id_len;
-    uint32_t limit;
-    int64_t window_ms;
-};
-/* Is there room for one more at now_ms? Else *retry_after_ms is not 0. */
-MUST_CHECK enum err mongo_limits_look(struct mongo_store *s, const struct mongo_limit *l,
-                                      int64_t now_ms, int64_t *retry_after_ms,
-                                      struct err_text *why);
-/* Counts one that has this id, once however often it is said; unless there is no room. */
-MUST_CHECK enum err mongo_limits_take(struct mongo_store *s, const struct mongo_limit *l,
-                                      const struct reset_id *id, int64_t now_ms,
-                                      int64_t *retry_after_ms, struct err_text *why);
-/* It is not counted any more. */
-MUST_CHECK enum err mongo_limits_give(struct mongo_store *s, const struct mongo_limit *l,
-                                      const struct reset_id *id, int64_t now_ms,
-                                      struct err_text *why);
-
 /* mongo_audit.c: this process's own chain */
 MUST_CHECK enum err mongo_audit_start(struct mongo_audit **out, struct mongo *m,
                                       struct err_text *why);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/mem.h"
-#include "mongo_internal.h"
+#include "mongo_in_internal.h"
+#include "mongo_limits_internal.h"
+#include "mongo_put_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "mongo_internal.h"
+#include "mongo_limits_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 #include "store/outbox.h"
 
@@ -274,9 +275,9 @@ static enum err find_due(struct mongo_store *s, int64_t now_ms, const struct str
     bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, child;
     mongo_put_op_int(&filter, F_DUE, "$lte", now_ms);
     if (after != NULL) {
-        mongo_begin(&filter, F_TENANT, &child);
+        mongo_put_begin(&filter, F_TENANT, &child);
         mongo_put_bytes(&child, "$gt", after->p, after->len);
-        mongo_end(&filter, &child);
+        mongo_put_end(&filter, &child);
     }
     mongo_put_int(&sort, F_TENANT, 1);
     mongo_put_int(&sort, F_DUE, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_schema_internal.h"
 
-#include "mongo_bson_internal.h"
+#include "mongo_in_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 #include <stdio.h>
@@ -111,17 +112,17 @@ static const struct index {
 static void put_index(bson_t *b, const struct index *x)
 {
     bson_t keys, partial, with;
-    mongo_begin(b, "key", &keys);
+    mongo_put_begin(b, "key", &keys);
     for (size_t i = 0; i < 2 && x->keys[i] != NULL; i++)
         mongo_put_int(&keys, x->keys[i], 1);
-    mongo_end(b, &keys);
+    mongo_put_end(b, &keys);
     mongo_put_text(b, "name", x->name);
     if (x->only_with != NULL) {
-        mongo_begin(b, "partialFilterExpression", &partial);
-        mongo_begin(&partial, x->only_with, &with);
+        mongo_put_begin(b, "partialFilterExpression", &partial);
+        mongo_put_begin(&partial, x->only_with, &with);
         mongo_put_bool(&with, "$exists", true);
-        mongo_end(&partial, &with);
-        mongo_end(b, &partial);
+        mongo_put_end(&partial, &with);
+        mongo_put_end(b, &partial);
     }
     if (x->expires)
         mongo_put_int(b, "expireAfterSeconds", 0);
@@ -132,12 +133,12 @@ static enum err make_index(struct mongo_db *db, const struct index *x, struct er
     for (;;) {
         bson_t command = BSON_INITIALIZER, array, one;
         int code;
-        mongo_put_text(&command, "createIndexes", mongo_collection_names[x->of]);
-        mongo_begin_array(&command, "indexes", &array);
-        mongo_begin_element(&array, 0, &one);
+        mongo_put_text(&command, "createIndexes", mongo_db_collections[x->of]);
+        mongo_put_begin_array(&command, "indexes", &array);
+        mongo_put_begin_element(&array, 0, &one);
         put_index(&one, x);
-        mongo_end(&array, &one);
-        mongo_end_array(&command, &array);
+        mongo_put_end(&array, &one);
+        mongo_put_end_array(&command, &array);
         enum mongo_end end = mongo_db_command(db, &command, &code, why);
         bson_destroy(&command);
         if (end == MONGO_DONE || (end == MONGO_REFUSED && x->expires))
@@ -145,7 +146,7 @@ static enum err make_index(struct mongo_db *db, const struct index *x, struct er
         if (end == MONGO_REFUSED)
             return err_set(why, ERR_DENIED, NULL,
                            "store: the index %s of %s cannot be made (code %d)", x->name,
-                           mongo_collection_names[x->of], code);
+                           mongo_db_collections[x->of], code);
         if (!mongo_db_may_retry(db))
             return mongo_db_failed(why);
     }

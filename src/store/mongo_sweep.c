@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 #include <stdlib.h>
@@ -59,10 +60,10 @@ static enum err sweep_limits(struct mongo_store *s, int64_t now_ms, struct err_t
 {
     bson_t filter = BSON_INITIALIZER, child;
     int64_t n;
-    mongo_begin(&filter, "expires", &child);
+    mongo_put_begin(&filter, "expires", &child);
     if (!bson_append_date_time(&child, "$lte", -1, now_ms))
         abort();
-    mongo_end(&filter, &child);
+    mongo_put_end(&filter, &child);
     enum mongo_end end = mongo_db_delete(&s->db, MONGO_LIMITS, &filter, true, &n, why);
     bson_destroy(&filter);
     return end == MONGO_DONE ? ERR_OK : mongo_db_failed(why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/mem.h"
 #include "mongo_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_writes_internal.h"
 
 #include <stdlib.h>
@@ -49,8 +50,8 @@ static void read_keys(const struct mongo_in *in, struct tenant *tenant)
 {
     struct mongo_each each;
     struct mongo_in item;
-    mongo_each_init(&each, in, F_KEYS);
-    while (mongo_each_next(&each, &item)) {
+    mongo_in_each_init(&each, in, F_KEYS);
+    while (mongo_in_each_next(&each, &item)) {
         if (tenant->n_keys == KEYS_MAX) {
             *in->bad = true;
             return;
@@ -99,7 +100,7 @@ static enum err load(struct mongo_store *s, struct tenant_id t, struct tenant *o
 static void write_policy(bson_t *b, const struct policy *p)
 {
     bson_t child;
-    mongo_begin(b, F_POLICY, &child);
+    mongo_put_begin(b, F_POLICY, &child);
     mongo_put_int(&child, "revision", p->revision);
     mongo_put_bool(&child, "enabled", p->enabled);
     mongo_put_bool(&child, "mobile", p->mobile);
@@ -118,23 +119,23 @@ static void write_policy(bson_t *b, const struct policy *p)
     mongo_put_text(&child, "locale", p->locale);
     mongo_put_int(&child, "update_time", p->update_time_ms);
     mongo_put_text(&child, "updated_by", p->updated_by);
-    mongo_end(b, &child);
+    mongo_put_end(b, &child);
 }
 
 static void write_tenant(bson_t *b, const struct tenant *tenant)
 {
     bson_t array, child;
     mongo_writes_write(b, &tenant->writes);
-    mongo_begin_array(b, F_KEYS, &array);
+    mongo_put_begin_array(b, F_KEYS, &array);
     for (uint32_t i = 0; i < tenant->n_keys; i++) {
         const struct data_key *key = &tenant->keys[i];
-        mongo_begin_element(&array, i, &child);
+        mongo_put_begin_element(&array, i, &child);
         mongo_put_int(&child, "id", key->id);
         mongo_put_int(&child, "kek", key->kek_id);
         mongo_put_bytes(&child, "sealed", key->sealed, key->sealed_len);
-        mongo_end(&array, &child);
+        mongo_put_end(&array, &child);
     }
-    mongo_end_array(b, &array);
+    mongo_put_end_array(b, &array);
     if (tenant->has_policy)
         write_policy(b, &tenant->policy);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -68,8 +69,8 @@ static void read_attempts(const struct mongo_in *in, struct attempt_log *log)
     struct mongo_in item;
     log->failures = (uint32_t)mongo_in_int(in, F_FAILURES, 0, UINT32_MAX);
     log->last_attempt_ms = mongo_in_int(in, F_LAST, INT64_MIN, INT64_MAX);
-    mongo_each_init(&each, in, F_LOG);
-    while (mongo_each_next(&each, &item)) {
+    mongo_in_each_init(&each, in, F_LOG);
+    while (mongo_in_each_next(&each, &item)) {
         struct attempt_entry e;
         read_entry(&item, &e);
         if (log->n >= ATTEMPT_LOG_READ_MAX)
@@ -131,16 +132,16 @@ static void read_outbox(const struct mongo_in *in, struct mongo_user *user)
 {
     struct mongo_each each;
     struct mongo_in item;
-    mongo_each_init(&each, in, F_RESETS);
-    while (mongo_each_next(&each, &item))
+    mongo_in_each_init(&each, in, F_RESETS);
+    while (mongo_in_each_next(&each, &item))
         read_reset(&item, mongo_user_add_reset(user));
-    mongo_each_init(&each, in, F_MAILS);
-    while (mongo_each_next(&each, &item))
+    mongo_in_each_init(&each, in, F_MAILS);
+    while (mongo_in_each_next(&each, &item))
         read_mail(&item, mongo_user_add_mail(user));
 }
 
-enum err mongo_user_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
-                         struct err_text *why)
+enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
+                              struct err_text *why)
 {
     bool bad = false;
     struct mongo_in in;
@@ -169,8 +170,8 @@ enum err mongo_user_read(struct mongo_user *user, const bson_t *doc, unsigned pa
     return ERR_OK;
 }
 
-enum err mongo_user_read_key(const bson_t *doc, struct mongo_key *out, size_t *tenant_len,
-                             struct err_text *why)
+enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out, size_t *tenant_len,
+                                  struct err_text *why)
 {
     bool bad = false;
     struct mongo_in in;
@@ -187,7 +188,7 @@ enum err mongo_user_read_key(const bson_t *doc, struct mongo_key *out, size_t *t
 static void write_factor(bson_t *b, const char *key, const struct factor *f)
 {
     bson_t child;
-    mongo_begin(b, key, &child);
+    mongo_put_begin(b, key, &child);
     mongo_put_bytes(&child, "id", f->enrollment.bytes, ENROLLMENT_ID_LEN);
     mongo_put_int(&child, "gen", f->generation);
     mongo_put_int(&child, "key", f->key_id);
@@ -202,7 +203,7 @@ static void write_factor(bson_t *b, const char *key, const struct factor *f)
         mongo_put_text(&child, "locale", f->notify_locale);
     }
     mongo_put_bytes(&child, "sealed", f->sealed, f->sealed_len);
-    mongo_end(b, &child);
+    mongo_put_end(b, &child);
 }
 
 static bool is_zero(const struct enrollment_id *id)
@@ -215,7 +216,7 @@ static bool is_zero(const struct enrollment_id *id)
 static void write_answer(bson_t *b, const struct answer *a)
 {
     bson_t child;
-    mongo_begin(b, "answer", &child);
+    mongo_put_begin(b, "answer", &child);
     mongo_put_int(&child, "outcome", a->outcome);
     mongo_put_int(&child, "time", a->time_ms);
     if (a->reason != 0)
@@ -224,10 +225,10 @@ static void write_answer(bson_t *b, const struct answer *a)
         mongo_put_int(&child, "wait", a->retry_after_ms);
     if (!is_zero(&a->enrollment))
         mongo_put_bytes(&child, "enrollment", a->enrollment.bytes, ENROLLMENT_ID_LEN);
-    mongo_end(b, &child);
+    mongo_put_end(b, &child);
 }
 
-void mongo_user_write_entry(bson_t *b, const struct attempt_entry *e)
+void mongo_user_bson_write_entry(bson_t *b, const struct attempt_entry *e)
 {
     mongo_put_int(b, "kind", e->kind);
     mongo_put_bytes(b, "id", e->mark.id, REQUEST_ID_LEN);
@@ -245,13 +246,13 @@ static void write_attempts(bson_t *b, const struct attempt_log *log)
     bson_t array, child;
     mongo_put_int(b, F_FAILURES, log->failures);
     mongo_put_int(b, F_LAST, log->last_attempt_ms);
-    mongo_begin_array(b, F_LOG, &array);
+    mongo_put_begin_array(b, F_LOG, &array);
     for (uint32_t i = 0; i < log->n; i++) {
-        mongo_begin_element(&array, i, &child);
-        mongo_user_write_entry(&child, &log->entries[i]);
-        mongo_end(&array, &child);
+        mongo_put_begin_element(&array, i, &child);
+        mongo_user_bson_write_entry(&child, &log->entries[i]);
+        mongo_put_end(&array, &child);
     }
-    mongo_end_array(b, &array);
+    mongo_put_end_array(b, &array);
 }
 
 static void write_secrets(bson_t *set, bson_t *unset, const struct mongo_user *user)
@@ -287,7 +288,7 @@ static void write_reset(bson_t *b, const struct mongo_reset *r)
     }
 }
 
-void mongo_user_write_mail(bson_t *b, const struct mail *m)
+void mongo_user_bson_write_mail(bson_t *b, const struct mail *m)
 {
     mongo_put_int(b, "id", m->id);
     mongo_put_int(b, "kind", m->kind);
@@ -308,22 +309,22 @@ static void write_outbox(bson_t *set, bson_t *unset, const struct mongo_user *us
 {
     bson_t array, child;
     int64_t due = INT64_MAX;
-    mongo_begin_array(set, F_RESETS, &array);
+    mongo_put_begin_array(set, F_RESETS, &array);
     for (uint32_t i = 0; i < user->n_resets; i++) {
-        mongo_begin_element(&array, i, &child);
+        mongo_put_begin_element(&array, i, &child);
         write_reset(&child, &user->resets[i]);
-        mongo_end(&array, &child);
+        mongo_put_end(&array, &child);
     }
-    mongo_end_array(set, &array);
-    mongo_begin_array(set, F_MAILS, &array);
+    mongo_put_end_array(set, &array);
+    mongo_put_begin_array(set, F_MAILS, &array);
     for (uint32_t i = 0; i < user->n_mails; i++) {
-        mongo_begin_element(&array, i, &child);
-        mongo_user_write_mail(&child, &user->mails[i]);
-        mongo_end(&array, &child);
+        mongo_put_begin_element(&array, i, &child);
+        mongo_user_bson_write_mail(&child, &user->mails[i]);
+        mongo_put_end(&array, &child);
         if (user->mails[i].due_ms < due)
             due = user->mails[i].due_ms;
     }
-    mongo_end_array(set, &array);
+    mongo_put_end_array(set, &array);
     if (user->n_mails > 0)
         mongo_put_int(set, F_DUE, due);
     else if (unset != NULL)
@@ -344,7 +345,7 @@ static void put_id(bson_t *b, const char *key, struct str id)
     mongo_put_bytes(b, key, id.p, id.len);
 }
 
-void mongo_user_write_new(struct mongo_user *user, bson_t *out)
+void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out)
 {
     mongo_put_bytes(out, "_id", user->key.bytes, user->key.len);
     put_id(out, F_TENANT, mongo_user_tenant(user).s);
@@ -360,18 +361,18 @@ void mongo_user_write_new(struct mongo_user *user, bson_t *out)
 static void write_added(bson_t *out, const struct mail *m)
 {
     bson_t child, mail;
-    mongo_begin(out, "$push", &child);
-    mongo_begin(&child, F_MAILS, &mail);
-    mongo_user_write_mail(&mail, m);
-    mongo_end(&child, &mail);
-    mongo_end(out, &child);
+    mongo_put_begin(out, "$push", &child);
+    mongo_put_begin(&child, F_MAILS, &mail);
+    mongo_user_bson_write_mail(&mail, m);
+    mongo_put_end(&child, &mail);
+    mongo_put_end(out, &child);
     mongo_put_op_int(out, "$min", F_DUE, m->due_ms);
 }
 
-void mongo_user_write_changes(struct mongo_user *user, bson_t *out)
+void mongo_user_bson_write_changes(struct mongo_user *user, bson_t *out)
 {
     bson_t set, unset = BSON_INITIALIZER;
-    mongo_begin(out, "$set", &set);
+    mongo_put_begin(out, "$set", &set);
     mongo_writes_write(&set, &user->writes);
     if (user->changed & MONGO_ATTEMPTS)
         write_attempts(&set, &user->attempts);
@@ -380,7 +381,7 @@ void mongo_user_write_changes(struct mongo_user *user, bson_t *out)
     if (user->changed & MONGO_RESETS)
         write_outbox(&set, &unset, user);
     write_sweep(&set, &unset, user);
-    mongo_end(out, &set);
+    mongo_put_end(out, &set);
     if (!bson_empty(&unset))
         mongo_put_doc(out, "$unset", &unset);
     if (user->added != NULL)

@@ -24,17 +24,17 @@
 #define F_SWEEP    "sweep"
 
 /* Replaces what user holds with the document; parts says what of it was asked for. */
-MUST_CHECK enum err mongo_user_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
-                                    struct err_text *why);
+MUST_CHECK enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
+                                         struct err_text *why);
 /* The user whose document it is, from its key alone. */
-MUST_CHECK enum err mongo_user_read_key(const bson_t *doc, struct mongo_key *out,
-                                        size_t *tenant_len, struct err_text *why);
+MUST_CHECK enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out,
+                                             size_t *tenant_len, struct err_text *why);
 
 /* The whole of a new document, with version 1. */
-void mongo_user_write_new(struct mongo_user *user, bson_t *out);
+void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out);
 /* An update for what is changed, to the next version. */
-void mongo_user_write_changes(struct mongo_user *user, bson_t *out);
-void mongo_user_write_entry(bson_t *b, const struct attempt_entry *e);
-void mongo_user_write_mail(bson_t *b, const struct mail *m);
+void mongo_user_bson_write_changes(struct mongo_user *user, bson_t *out);
+void mongo_user_bson_write_entry(bson_t *b, const struct attempt_entry *e);
+void mongo_user_bson_write_mail(bson_t *b, const struct mail *m);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "mongo_internal.h"
+#include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user
         .from = MONGO_USERS, .filter = &filter, .fields = bson_empty(&fields) ? NULL : &fields};
     enum err e = mongo_db_find(&s->db, &f, &doc, &found, why);
     if (e == ERR_OK && found) {
-        e = mongo_user_read(user, &doc, parts, why);
+        e = mongo_user_bson_read(user, &doc, parts, why);
         bson_destroy(&doc);
     }
     bson_destroy(&filter);
@@ -63,12 +64,12 @@ static enum err take(struct mongo_store *s, const bson_t *doc, struct err_text *
 {
     struct mongo_key key;
     size_t tenant_len;
-    TRY(mongo_user_read_key(doc, &key, &tenant_len, why));
+    TRY(mongo_user_bson_read_key(doc, &key, &tenant_len, why));
     const char *ids = (const char *)key.bytes + 1;
     struct tenant_id t = {{ids, tenant_len}};
     struct user_id u = {{ids + tenant_len, key.len - 1 - tenant_len}};
     s->user = mongo_user_new(t, u);
-    return mongo_user_read(s->user, doc, MONGO_ALL, why);
+    return mongo_user_bson_read(s->user, doc, MONGO_ALL, why);
 }
 
 enum err mongo_users_find(struct mongo_store *s, const struct mongo_find *f, struct err_text *why)
@@ -95,9 +96,9 @@ static enum err pass_over(struct mongo_store *s, const bson_t *doc, const char *
     bool matched;
     if (!bson_iter_init_find(&id, doc, "_id") || !bson_append_iter(&filter, "_id", -1, &id))
         abort();
-    mongo_begin(&update, "$unset", &child);
+    mongo_put_begin(&update, "$unset", &child);
     mongo_put_bool(&child, field, true);
-    mongo_end(&update, &child);
+    mongo_put_end(&update, &child);
     struct mongo_change c = {.in = MONGO_USERS, .filter = &filter, .update = &update};
     enum mongo_end end = mongo_db_update(&s->db, &c, &matched, why);
     bson_destroy(&filter);
@@ -138,13 +139,13 @@ static enum mongo_end compare_and_set(struct mongo_store *s, struct mongo_user *
     *mine = true;
     mongo_writes_note(&user->writes, id);
     if (user->version == 0) {
-        mongo_user_write_new(user, &doc);
+        mongo_user_bson_write_new(user, &doc);
         end = mongo_db_insert(&s->db, MONGO_USERS, &doc, why);
     } else {
         bson_t filter = BSON_INITIALIZER;
         mongo_put_bytes(&filter, "_id", user->key.bytes, user->key.len);
         mongo_put_int(&filter, F_VERSION, user->version);
-        mongo_user_write_changes(user, &doc);
+        mongo_user_bson_write_changes(user, &doc);
         struct mongo_change c = {.in = MONGO_USERS, .filter = &filter, .update = &doc};
         end = mongo_db_update(&s->db, &c, mine, why);
         bson_destroy(&filter);
@@ -203,7 +204,7 @@ enum err mongo_users_get(struct store *base, struct tenant_id t, struct user_id 
                                .failures = play.failures,
                                .retry_after_ms = lock.retry_after_ms,
                                .locked_for_good = lock.for_good};
-    attempt_play_release(&play);
+    attempt_log_play_release(&play);
     return ERR_OK;
 }
 

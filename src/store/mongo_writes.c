@@ -2,6 +2,7 @@
 #include "mongo_writes_internal.h"
 
 #include "mongo_db_internal.h"
+#include "mongo_put_internal.h"
 
 #define F_WRITES "writes"
 

@@ -5,7 +5,7 @@
 /* The last changes by compare-and-set of a document, kept in it: whoever does not know whether his
  * own happened finds it there. Thread: any. */
 
-#include "mongo_bson_internal.h"
+#include "mongo_in_internal.h"
 
 #define MONGO_WRITE_ID_LEN 16
 #define MONGO_WRITES_KEPT  16

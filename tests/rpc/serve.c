@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/metric.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ struct options {
     const char *address;
     size_t loops;
     struct grpc_limits limits;
+    struct metrics *metrics;
 };
 
 static size_t number(const char *text)
@@ -50,10 +52,15 @@ static size_t number(const char *text)
 static struct options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
-        {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
-        {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},   {0},
+        {"listen", required_argument, NULL, 'l'},
+        {"loops", required_argument, NULL, 'n'},
+        {"message", required_argument, NULL, 'm'},
+        {"metadata", required_argument, NULL, 'h'},
+        {"streams", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'c'},
+        {"stall", required_argument, NULL, 't'},
+        {"count", no_argument, NULL, 'o'},
+        {0},
     };
     struct options o = {.address = "127.0.0.1:0", .loops = 1, .limits = GRPC_LIMITS_DEFAULT};
     o.limits.message_bytes = SERVE_MESSAGE_LIMIT;
@@ -79,6 +86,9 @@ static struct options parse(int argc, char **argv)
             break;
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
+            break;
+        case 'o':
+            o.metrics = metrics_new();
             break;
         default:
             exit(2);
@@ -107,6 +117,7 @@ static bool run(const struct options *o, const sigset_t *end, const struct grpc_
                                                            .methods = methods,
                                                            .n_methods = n_methods,
                                                            .limits = o->limits,
+                                                           .metrics = o->metrics,
                                                            .clock = clock_system()});
     char bound[GRPC_ADDRESS_MAX];
     if (grpc_server_listen(server, o->address, bound, &why) != ERR_OK)
@@ -135,5 +146,7 @@ int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t 
         fprintf(stderr, "a local address and 1 to %d loops\n", LOOPS_MAX);
         return 2;
     }
-    return run(&o, &end, methods, n_methods) ? 0 : 1;
+    bool in_time = run(&o, &end, methods, n_methods);
+    metrics_free(o.metrics);
+    return in_time ? 0 : 1;
 }

@@ -7,7 +7,8 @@
  * {"event":"listening","address":"127.0.0.1:4711"}
  *
  * --listen ADDRESS (a local one), --loops N, and the limits of grpc/server.h:
- * --message, --metadata, --streams, --connections, --stall. */
+ * --message, --metadata, --streams, --connections, --stall. With --count calls are counted, for
+ * what that costs. */
 
 #include "grpc/call.h"
 #include "grpc/server.h"

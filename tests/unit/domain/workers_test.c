@@ -88,8 +88,8 @@ static int teardown(void **state)
 
 static void prepare(struct workers *w)
 {
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
-    assert_int_equal(domain_prepare(w->domains[STRANGER], &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[STRANGER], 1000, &w->house.why), ERR_OK);
 }
 
 static struct house *by(struct workers *w, int worker)
@@ -285,7 +285,7 @@ static void many_workers_write_one_chain(void **state)
     struct workers *w = *state;
     static struct thread threads[STRANGER];
     struct secret *secret;
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_OK);
     set_enabled(w, 0, true);
     house_enroll_confirmed(by(w, 0), T, "alice", &secret);
     int64_t before = check_chain(w);
@@ -324,7 +324,7 @@ static void spoil_append(struct workers *w, bool after)
 static void a_lost_answer_leaves_the_chain_whole(void **state)
 {
     struct workers *w = *state;
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_OK);
     set_enabled(w, 0, true);
     int64_t before = check_chain(w);
     spoil_append(w, true); /* it was written */
@@ -346,7 +346,7 @@ static void not_more_is_owed_than_there_is_room_for(void **state)
 {
     struct workers *w = *state;
     bool is_down = true;
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_OK);
     set_enabled(w, 0, true);
     int64_t before = check_chain(w);
     w->remote.gate = no_appends;
@@ -374,7 +374,7 @@ static void append_behind(struct workers *w)
 static void a_record_that_came_behind_is_followed(void **state)
 {
     struct workers *w = *state;
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_OK);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_OK);
     set_enabled(w, 0, true);
     int64_t before = check_chain(w);
     w->op = "audit_append";
@@ -406,7 +406,7 @@ static void the_probe_prepares_what_the_start_could_not(void **state)
     bool is_down = true;
     w->remote.gate = down;
     w->remote.ctx = &is_down;
-    assert_int_equal(domain_prepare(w->domains[0], &w->house.why), ERR_UNAVAILABLE);
+    assert_int_equal(domain_prepare(w->domains[0], 1000, &w->house.why), ERR_UNAVAILABLE);
     assert_int_equal(house_decide(by(w, 1), probe, NULL), ERR_UNAVAILABLE);
     assert_false(domain_is_prepared(w->domains[1]));
     is_down = false;

@@ -180,7 +180,7 @@ static int setup_prepared(void **state)
 {
     setup(state);
     struct office *o = *state;
-    assert_int_equal(domain_prepare(o->domains[0], NULL), ERR_OK);
+    assert_int_equal(domain_prepare(o->domains[0], 1000, NULL), ERR_OK);
     open_executor(o, BREAK_AFTER);
     return 0;
 }
@@ -366,7 +366,7 @@ static void before_it_is_prepared_nothing_is_decided(void **state)
 {
     struct office *o = *state;
     o->down = true;
-    assert_int_equal(domain_prepare(o->domains[0], NULL), ERR_UNAVAILABLE);
+    assert_int_equal(domain_prepare(o->domains[0], 1000, NULL), ERR_UNAVAILABLE);
     open_executor(o, BREAK_AFTER);
     assert_false(works(o));
     o->down = false;

@@ -1,84 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "mongo_bson_internal.h"
+#include "mongo_in_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* A document that grows past what BSON can hold: all that is put is bounded, so this is a bug. */
-static void must(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
-void mongo_put_int(bson_t *b, const char *key, int64_t value)
-{
-    must(bson_append_int64(b, key, -1, value));
-}
-
-void mongo_put_bool(bson_t *b, const char *key, bool value)
-{
-    must(bson_append_bool(b, key, -1, value));
-}
-
-void mongo_put_bytes(bson_t *b, const char *key, const void *bytes, size_t n)
-{
-    static const uint8_t none;
-    must(bson_append_binary(b, key, -1, BSON_SUBTYPE_BINARY, n > 0 ? bytes : &none, (uint32_t)n));
-}
-
-void mongo_put_str(bson_t *b, const char *key, struct str value)
-{
-    must(bson_append_utf8(b, key, -1, value.len > 0 ? value.p : "", (int)value.len));
-}
-
-void mongo_put_text(bson_t *b, const char *key, const char *value)
-{
-    must(bson_append_utf8(b, key, -1, value, -1));
-}
-
-void mongo_put_doc(bson_t *b, const char *key, const bson_t *value)
-{
-    must(bson_append_document(b, key, -1, value));
-}
-
-void mongo_begin(bson_t *b, const char *key, bson_t *child)
-{
-    must(bson_append_document_begin(b, key, -1, child));
-}
-
-void mongo_end(bson_t *b, bson_t *child)
-{
-    must(bson_append_document_end(b, child));
-}
-
-void mongo_begin_array(bson_t *b, const char *key, bson_t *child)
-{
-    must(bson_append_array_begin(b, key, -1, child));
-}
-
-void mongo_end_array(bson_t *b, bson_t *child)
-{
-    must(bson_append_array_end(b, child));
-}
-
-void mongo_begin_element(bson_t *array, uint32_t index, bson_t *child)
-{
-    char room[16];
-    const char *key;
-    bson_uint32_to_string(index, &key, room, sizeof room);
-    mongo_begin(array, key, child);
-}
-
-void mongo_put_op_int(bson_t *b, const char *key, const char *op, int64_t value)
-{
-    bson_t child;
-    mongo_begin(b, key, &child);
-    mongo_put_int(&child, op, value);
-    mongo_end(b, &child);
-}
-
-/* ---- reading ------------------------------------------------------------------------------- */
 
 void mongo_in_init(struct mongo_in *in, const bson_t *doc, bool *bad)
 {
@@ -214,7 +137,7 @@ bool mongo_in_doc(const struct mongo_in *in, const char *key, struct mongo_in *o
     return false;
 }
 
-void mongo_each_init(struct mongo_each *e, const struct mongo_in *in, const char *key)
+void mongo_in_each_init(struct mongo_each *e, const struct mongo_in *in, const char *key)
 {
     bson_iter_t it;
     *e = (struct mongo_each){.bad = in->bad};
@@ -225,7 +148,7 @@ void mongo_each_init(struct mongo_each *e, const struct mongo_in *in, const char
         *e->bad = true;
 }
 
-bool mongo_each_next(struct mongo_each *e, struct mongo_in *out)
+bool mongo_in_each_next(struct mongo_each *e, struct mongo_in *out)
 {
     if (!e->any || *e->bad)
         return false;
