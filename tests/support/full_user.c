@@ -233,7 +233,7 @@ enum err full_user_try_read(const bson_t *doc, unsigned parts)
     memcpy(&user->writes, &was->writes, sizeof user->writes);
     user->version = was->version = 41;
     user->own.digits = was->own.digits = 5;
-    enum err e = mongo_user_read(user, doc, parts, &why);
+    enum err e = mongo_user_bson_read(user, doc, parts, &why);
     if (e == ERR_CORRUPT) {
         full_user_assert_same(user, was);
         assert_string_equal(why.text, "a user in the store makes no sense");

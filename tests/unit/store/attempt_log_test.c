@@ -105,7 +105,7 @@ static void assert_ends(const struct attempt_log *log, const enum attempt_end *w
     assert_int_equal(log->n, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(p.views[i].end, want[i]);
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
 }
 
 static void assert_failures(const struct attempt_log *log, uint32_t failures, int64_t last_ms)
@@ -114,7 +114,7 @@ static void assert_failures(const struct attempt_log *log, uint32_t failures, in
     play(log, &p);
     assert_int_equal(p.failures, failures);
     assert_int_equal(p.last_attempt_ms, last_ms);
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
 }
 
 /* ---- one thing at a time ------------------------------------------------------------------- */
@@ -136,10 +136,10 @@ static void test_an_attempt_counts(void **state)
     assert_int_equal(p.views[0].end, ATTEMPT_COUNTED);
     assert_answer(p.views[0].answer, (struct answer){.time_ms = NOW, .enrollment = own});
     assert_answer(p.views[1].answer, (struct answer){.time_ms = NOW + 5, .enrollment = other});
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_play(&log, &rule, NULL, &p);
     assert_answer(p.views[0].answer, (struct answer){.time_ms = NOW});
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -169,7 +169,7 @@ static void test_locks_as_the_rule_says(void **state)
         }
         assert_int_equal(p.failures, failures);
         assert_int_equal(p.last_attempt_ms, last_ms);
-        attempt_play_release(&p);
+        attempt_log_play_release(&p);
     }
     assert_int_equal(failures, rule.limit);
     attempt_log_release(&log);
@@ -211,7 +211,7 @@ static void test_a_win_counts_from_its_place_on(void **state)
     assert_answer(p.views[1].answer, answer_of(ACCEPTED, NOW));
     assert_int_equal(p.views[0].answer.outcome, ANSWER_OPEN);
     assert_int_equal(p.views[3].answer.outcome, IF_LOCKED);
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -240,7 +240,7 @@ static void test_a_repetition_counts_nothing(void **state)
     assert_int_equal(p.views[6].first, 5);
     assert_int_equal(p.views[8].first, 0);
     assert_answer(p.views[0].answer, answer_of(ACCEPTED, NOW + 5));
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -263,7 +263,7 @@ static void test_a_request_is_forgotten_after_its_time(void **state)
     assert_int_equal(attempt_log_find(&log, &p, &mark, NULL), 2);
     assert_int_equal(attempt_log_find(&log, &p, &mark, &then), 0);
     assert_int_equal(attempt_log_find(&log, &p, &mark, &late), log.n);
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -286,7 +286,7 @@ static void test_an_entry_from_far_ahead(void **state)
     assert_memory_equal(log.entries[0].mark.fingerprint, "b", 1);
     play(&log, &p);
     assert_int_equal(p.failures, 3);
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -300,7 +300,7 @@ static void test_wins_of_far_ahead_do_not_fill_it(void **state)
     play(&log, &p);
     assert_false(attempt_log_is_full(&log, &p, NOW));
     assert_true(attempt_log_is_full(&log, &p, NOW + 1));
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -312,7 +312,7 @@ static void test_too_many_requests(void **state)
     for (uint32_t i = 0; i < REQUEST_MEMORY_MAX; i++) {
         play(&log, &p);
         assert_false(attempt_log_is_full(&log, &p, NOW + i));
-        attempt_play_release(&p);
+        attempt_log_play_release(&p);
         add(&log, noted(i, 'n', NOW + i));
     }
     size_t n = log.n;
@@ -332,7 +332,7 @@ static void test_too_many_requests(void **state)
         assert_int_equal(p.views[n + i].end, ends[i]);
     assert_int_equal(p.failures, 2);
     assert_true(attempt_log_is_full(&log, &p, room_ms));
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -364,7 +364,7 @@ static void test_fold_keeps_ten_minutes_of_requests(void **state)
         const struct request_mark mark = mark_of(1000 + i, 0);
         assert_int_equal(attempt_log_find(&log, &p, &mark, &now_ms) < log.n, i >= 120 - kept);
     }
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     attempt_log_release(&log);
 }
 
@@ -460,7 +460,7 @@ static void test_parallel_attempts_get_the_budget(void **state)
             counted += p.views[i].end == ATTEMPT_COUNTED;
         assert_int_equal(counted, n < FREE_TRIES ? n : FREE_TRIES);
         assert_int_equal(p.failures, counted);
-        attempt_play_release(&p);
+        attempt_log_play_release(&p);
         attempt_log_release(&log);
     }
 }
@@ -637,7 +637,7 @@ static void test_as_the_model(void **state)
         for (size_t i = 0; i < n; i++)
             assert_int_equal(p.views[i].end, want[i]);
         assert_as_model(&log, &p, &m, w.base_ms);
-        attempt_play_release(&p);
+        attempt_log_play_release(&p);
         attempt_log_release(&log);
     }
 }
@@ -662,9 +662,9 @@ static void test_later_entries_change_no_judgement(void **state)
                 assert_int_equal(part.views[i].first, all.views[i].first);
                 assert_lock(part.views[i].lock, all.views[i].lock);
             }
-            attempt_play_release(&part);
+            attempt_log_play_release(&part);
         }
-        attempt_play_release(&all);
+        attempt_log_play_release(&all);
         attempt_log_release(&log);
     }
 }
@@ -688,7 +688,7 @@ static void look(struct twins *t)
     play(&t->folded, &p);
     for (size_t i = 0; i < t->fresh; i++)
         t->seen[t->whole.n - t->fresh + i] = p.views[t->folded.n - t->fresh + i];
-    attempt_play_release(&p);
+    attempt_log_play_release(&p);
     t->fresh = 0;
 }
 
@@ -724,8 +724,8 @@ static void assert_twins(struct twins *t)
         assert_answer(whole.views[a].answer, folded.views[b].answer);
         assert_memory_equal(&t->whole.entries[a].mark, &t->folded.entries[b].mark, sizeof e->mark);
     }
-    attempt_play_release(&whole);
-    attempt_play_release(&folded);
+    attempt_log_play_release(&whole);
+    attempt_log_play_release(&folded);
 }
 
 static void test_folding_changes_nothing(void **state)

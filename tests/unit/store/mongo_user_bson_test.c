@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "store/mongo_put_internal.h"
 #include "support/full_user.h"
 
 #include <stdlib.h>
@@ -18,9 +19,9 @@ static void there_and_back(struct mongo_user *user)
     struct err_text why;
     struct mongo_user *got = mongo_user_new(mongo_user_tenant(user), mongo_user_id(user));
     user->version = 1;
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     assert_true(bson_validate(&doc, BSON_VALIDATE_NONE, NULL));
-    assert_int_equal(mongo_user_read(got, &doc, MONGO_ALL, &why), ERR_OK);
+    assert_int_equal(mongo_user_bson_read(got, &doc, MONGO_ALL, &why), ERR_OK);
     assert_int_equal(got->loaded, MONGO_ALL);
     assert_int_equal(got->changed, 0);
     full_user_assert_same(user, got);
@@ -86,11 +87,11 @@ static void test_hot_parts_only(void **state)
     struct mongo_user *user = full_user_new(),
                       *got = mongo_user_new(full_user_tenant, full_user_id);
     (void)state;
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     bson_copy_to_excluding_noinit(&doc, &hot, F_RESETS, F_MAILS, NULL);
-    assert_int_equal(mongo_user_read(got, &hot, MONGO_ALL, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read(got, &hot, MONGO_ALL, &why), ERR_CORRUPT);
     unsigned parts = MONGO_ATTEMPTS | MONGO_SECRETS;
-    assert_int_equal(mongo_user_read(got, &hot, parts, &why), ERR_OK);
+    assert_int_equal(mongo_user_bson_read(got, &hot, parts, &why), ERR_OK);
     assert_int_equal(got->loaded, parts);
     full_user_assert_hot(user, got);
     assert_int_equal(got->n_resets + got->n_mails, 0);
@@ -113,8 +114,8 @@ static void test_keys_tell_the_ids_apart(void **state)
                                               (struct user_id){{"bc", 2}});
     (void)state;
     assert_memory_not_equal(a.bytes, b.bytes, a.len);
-    mongo_user_write_new(user, &doc);
-    assert_int_equal(mongo_user_read_key(&doc, &key, &tenant_len, &why), ERR_OK);
+    mongo_user_bson_write_new(user, &doc);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_OK);
     assert_int_equal(tenant_len, full_user_tenant.s.len);
     assert_int_equal(key.len, user->key.len);
     assert_memory_equal(key.bytes, user->key.bytes, key.len);
@@ -133,7 +134,7 @@ static void test_a_log_that_is_too_long(void **state)
         struct attempt_entry e = full_user_entry(ATTEMPT_NOTED, 1);
         attempt_log_append(&user->attempts, &e);
     }
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     assert_int_equal(full_user_try_read(&doc, MONGO_ALL), ERR_CORRUPT);
     mongo_user_free(user);
     bson_destroy(&doc);
@@ -146,7 +147,7 @@ static void test_the_document_of_another_user(void **state)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         bson_t doc = BSON_INITIALIZER;
         struct mongo_user *user = mongo_user_new(full_user_tenant, others[i]);
-        mongo_user_write_new(user, &doc);
+        mongo_user_bson_write_new(user, &doc);
         assert_int_equal(full_user_try_read(&doc, MONGO_ALL), ERR_CORRUPT);
         mongo_user_free(user);
         bson_destroy(&doc);
@@ -160,7 +161,7 @@ static void assert_key_is_bad(const void *bytes, size_t n)
     struct err_text why;
     bson_t doc = BSON_INITIALIZER;
     mongo_put_bytes(&doc, "_id", bytes, n);
-    assert_int_equal(mongo_user_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
     bson_destroy(&doc);
 }
 
@@ -172,9 +173,9 @@ static void test_keys_that_make_no_sense(void **state)
     struct err_text why;
     bson_t doc = BSON_INITIALIZER;
     (void)state;
-    assert_int_equal(mongo_user_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
     mongo_put_text(&doc, "_id", "text");
-    assert_int_equal(mongo_user_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
     bson_destroy(&doc);
     assert_key_is_bad(room, 0);
     assert_key_is_bad(room, sizeof room);
@@ -201,7 +202,7 @@ static void assert_cut(const bson_t *doc, unsigned parts, const struct mongo_use
         bytes[n - 1] = 0;
         assert_true(bson_init_static(&cut, bytes, n));
         struct mongo_user *got = mongo_user_new(full_user_tenant, full_user_id);
-        enum err e = mongo_user_read(got, &cut, parts, &why);
+        enum err e = mongo_user_bson_read(got, &cut, parts, &why);
         if (e != ERR_OK)
             assert_int_equal(e, ERR_CORRUPT);
         else if (!bson_validate(&cut, BSON_VALIDATE_NONE, NULL)) /* behind all that is read */
@@ -216,7 +217,7 @@ static void test_truncated(void **state)
     bson_t doc = BSON_INITIALIZER, hot = BSON_INITIALIZER;
     struct mongo_user *user = full_user_new();
     (void)state;
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     bson_copy_to_excluding_noinit(&doc, &hot, F_RESETS, F_MAILS, F_DUE, F_SWEEP, NULL);
     assert_cut(&doc, MONGO_ALL, user);
     assert_cut(&hot, MONGO_ATTEMPTS | MONGO_SECRETS, user);
@@ -242,7 +243,7 @@ static void test_one_byte_that_is_wrong(void **state)
     struct mongo_user *user = full_user_new();
     unsigned n_unsound = 0;
     (void)state;
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     for (uint32_t at = 4; at < doc.len - 1; at++) {
         uint8_t *bytes = malloc(doc.len);
         memcpy(bytes, bson_get_data(&doc), doc.len);
@@ -251,7 +252,7 @@ static void test_one_byte_that_is_wrong(void **state)
         if (!bson_validate(&damaged, BSON_VALIDATE_NONE, NULL)) {
             struct mongo_user *got = mongo_user_new(full_user_tenant, full_user_id);
             n_unsound++;
-            if (mongo_user_read(got, &damaged, MONGO_ALL, &why) == ERR_OK)
+            if (mongo_user_bson_read(got, &damaged, MONGO_ALL, &why) == ERR_OK)
                 assert_all_there(got, user);
             mongo_user_free(got);
         }
@@ -270,7 +271,7 @@ static void test_garbage(void **state)
     unsigned n_corrupt = 0;
     (void)state;
     srandom(1);
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     for (int round = 0; round < 30000; round++) {
         uint8_t *bytes = malloc(doc.len);
         memcpy(bytes, bson_get_data(&doc), doc.len);
@@ -284,7 +285,7 @@ static void test_garbage(void **state)
         size_t tenant_len;
         struct err_text why;
         n_corrupt += full_user_try_read(&damaged, MONGO_ALL) == ERR_CORRUPT;
-        (void)!mongo_user_read_key(&damaged, &key, &tenant_len, &why);
+        (void)!mongo_user_bson_read_key(&damaged, &key, &tenant_len, &why);
         free(bytes);
     }
     assert_true(n_corrupt > 3000);

@@ -97,7 +97,7 @@ static unsigned each_change(bool (*change)(bson_t *out, const bson_iter_t *value
     bson_t doc = BSON_INITIALIZER, damaged;
     struct mongo_user *user = full_user_new();
     unsigned n = 0;
-    mongo_user_write_new(user, &doc);
+    mongo_user_bson_write_new(user, &doc);
     for (unsigned number = 0;; number++) {
         bool found = false;
         for (unsigned variant = 0;; variant++) {
