@@ -64,6 +64,15 @@ enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct us
     return end;
 }
 
+enum err mongo_append_refused(struct mongo_store *s, struct tenant_id t, struct user_id u,
+                              struct err_text *why)
+{
+    struct err_text said = *why;
+    TRY(mongo_users_read(s, t, u, MONGO_HOT, why));
+    *why = said;
+    return mongo_db_failed(why);
+}
+
 /* ---- a full log ---------------------------------------------------------------------------- */
 
 struct folding {
@@ -185,7 +194,9 @@ enum err mongo_append_remember(struct store *base, struct tenant_id t, struct us
             conclude_note(s->user, &entry, lockout, out);
         if (end == MONGO_DONE)
             return e;
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
+        if (end == MONGO_REFUSED)
+            return mongo_append_refused(s, t, u, why);
+        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
             return mongo_db_failed(why);
         /* Sent again, it counts once. A duplicate is a log that is full, or one that somebody
          * else has just begun. */

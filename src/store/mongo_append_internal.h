@@ -20,6 +20,11 @@ MUST_CHECK enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t
                                        const bson_t *new_user, enum err *read,
                                        struct err_text *why);
 
+/* What MONGO_REFUSED means after mongo_append: ERR_CORRUPT when the user is damaged, as nothing can
+ * be appended to what is no log. */
+MUST_CHECK enum err mongo_append_refused(struct mongo_store *s, struct tenant_id t,
+                                         struct user_id u, struct err_text *why);
+
 /* Folds a log that is nearly full. */
 MUST_CHECK enum err mongo_append_make_room(struct mongo_store *s, struct tenant_id t,
                                            struct user_id u, const struct lockout_rule *rule,
