@@ -6,15 +6,21 @@
 
 #include <stdio.h>
 
-/* { $exists: false } for the entry of the log that is one too many. */
+static void put_exists(bson_t *filter, const char *key, bool exists)
+{
+    bson_t child;
+    mongo_put_begin(filter, key, &child);
+    mongo_put_bool(&child, "$exists", exists);
+    mongo_put_end(filter, &child);
+}
+
 void mongo_append_put_room(bson_t *filter)
 {
-    char key[16];
-    bson_t child;
-    snprintf(key, sizeof key, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
-    mongo_put_begin(filter, key, &child);
-    mongo_put_bool(&child, "$exists", false);
-    mongo_put_end(filter, &child);
+    char last[16];
+    snprintf(last, sizeof last, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
+    put_exists(filter, last, false);
+    /* A log that got lost is not begun again: what it counted is lost with it. */
+    put_exists(filter, F_LOG, true);
 }
 
 void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)

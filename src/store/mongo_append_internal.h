@@ -6,7 +6,7 @@
 
 #include "mongo_internal.h"
 
-/* A condition: there is room for one more entry. */
+/* A condition: there is a log, with room for one more entry. */
 void mongo_append_put_room(bson_t *filter);
 
 /* An update: the entry at the end of the log. */
