@@ -69,6 +69,10 @@ void executor_run_batch(void *ctx, struct queue_list *works);
 /* False while the store counts as failed. Thread: any. */
 bool executor_store_works(const struct executor *e);
 
+/* changed(ctx) is called whenever that has changed, on a worker, and must not block.
+ * Thread: startup, before the workers. */
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx);
+
 /* Since the start. Thread: any. */
 struct executor_counts {
     uint64_t failures; /* of the store, one by one */

@@ -46,21 +46,28 @@ static const char *const faults[TALLY_FAULTS] = {
     [TALLY_TOO_MANY_STREAMS] = "too_many_streams",
     [TALLY_STALLED] = "stalled",
     [TALLY_NOT_GRPC] = "not_grpc",
+    [TALLY_HANDSHAKE] = "handshake",
 };
 
 /* ---- making them ---- */
 
 /* "/package.Service/Method" into three labels; the service's is one more piece of memory. */
-static void label_method(const char **out, const char *path)
+static const struct grpc_method unknown = {.path = "/unknown/unknown"};
+
+static void label_method(const char **out, const struct grpc_method *method)
 {
-    char *service = mem_strdup(path + 1);
+    static const char *const types[] = {[GRPC_UNARY] = "unary",
+                                        [GRPC_CLIENT_STREAMS] = "client_stream",
+                                        [GRPC_SERVER_STREAMS] = "server_stream",
+                                        [GRPC_BOTH_STREAM] = "bidi_stream"};
+    char *service = mem_strdup(method->path + 1);
     char *end = strchr(service, '/');
     if (end == NULL)
         abort();
     *end = '\0';
-    out[0] = "unary";
+    out[0] = types[method->streams];
     out[1] = service;
-    out[2] = strrchr(path, '/') + 1;
+    out[2] = strrchr(method->path, '/') + 1;
 }
 
 static void add_method_metrics(struct tally *t, struct metrics *m,
@@ -120,8 +127,8 @@ void tally_init(struct tally *t, const struct grpc_server_options *opt)
         return;
     const char **values = mem_zalloc((opt->n_methods + 1) * METHOD_LABELS, sizeof *values);
     for (size_t i = 0; i < opt->n_methods; i++)
-        label_method(&values[i * METHOD_LABELS], opt->methods[i].path);
-    label_method(&values[opt->n_methods * METHOD_LABELS], "/unknown/unknown");
+        label_method(&values[i * METHOD_LABELS], &opt->methods[i]);
+    label_method(&values[opt->n_methods * METHOD_LABELS], &unknown);
     struct metric_labels methods = {.n_names = METHOD_LABELS,
                                     .names = {"grpc_type", "grpc_service", "grpc_method"},
                                     .n = opt->n_methods + 1,

@@ -33,6 +33,7 @@ enum tally_fault {
     TALLY_TOO_MANY_STREAMS, /* a stream was refused */
     TALLY_STALLED,          /* a connection was ended: half done for too long */
     TALLY_NOT_GRPC,         /* a request was answered in plain HTTP */
+    TALLY_HANDSHAKE,        /* a connection was ended: no TLS, or not as it must be */
     TALLY_FAULTS
 };
 

@@ -273,3 +273,8 @@ void executor_counts(struct executor *e, struct executor_counts *out)
 {
     breaker_counts(e->breaker, out);
 }
+
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx)
+{
+    breaker_on_change(e->breaker, changed, ctx);
+}

@@ -8,6 +8,7 @@
 #include "grpc/server.h"
 #include "health_internal.h"
 #include "meter_internal.h"
+#include "reflection_internal.h"
 #include "refusal_internal.h"
 #include "rpc_internal.h"
 #include "wire_internal.h"
@@ -21,6 +22,28 @@ static const struct rpc_method *const methods[] = {
     &rpc_reset_confirm,         &rpc_get_reset, &rpc_set_policy, &rpc_get_policy,
 };
 #define N_METHODS (sizeof methods / sizeof methods[0])
+
+/* What every gRPC server has; their ctx is the struct rpc. */
+static const struct grpc_method standard_methods[] = {
+    {.path = HEALTH_CHECK_PATH, .serve = health_check},
+    {.path = HEALTH_WATCH_PATH,
+     .streams = GRPC_SERVER_STREAMS,
+     .serve = health_watch,
+     .room = health_watch_room,
+     .gone = health_watch_gone,
+     .draining = health_watch_draining},
+    {.path = REFLECTION_PATH,
+     .streams = GRPC_BOTH_STREAM,
+     .serve = reflection_answer,
+     .half_closed = reflection_half_closed,
+     .draining = reflection_draining},
+    {.path = REFLECTION_ALPHA_PATH,
+     .streams = GRPC_BOTH_STREAM,
+     .serve = reflection_answer,
+     .half_closed = reflection_half_closed,
+     .draining = reflection_draining},
+};
+#define N_STANDARD_METHODS (sizeof standard_methods / sizeof standard_methods[0])
 
 /* A loop's jobs of this turn, until its end. Thread: that loop. */
 struct turn {
@@ -42,7 +65,8 @@ struct rpc {
     struct turn *turns; /* by loop */
     struct meter meter;
     struct bound_method bound[N_METHODS];
-    struct grpc_method table[N_METHODS + 1]; /* and health */
+    struct grpc_method table[N_METHODS + N_STANDARD_METHODS];
+    struct health *health;
     _Atomic bool stopping;
 };
 
@@ -66,6 +90,18 @@ static void refuse_caller(struct grpc_call *call, const struct trace *trace,
     refusal_send(call, r);
 }
 
+/* A token is what the caller says in this call, a certificate what its connection has: the
+ * token decides alone, even a wrong one. */
+static const struct caller *who_calls(const struct callers *callers, const struct grpc_call *call)
+{
+    struct str authorization;
+    if (grpc_call_metadata_get(call, "authorization", &authorization))
+        return callers_authenticate(callers, authorization);
+    const char *const *names;
+    size_t n = grpc_call_peer_names(call, &names);
+    return callers_by_certificate(callers, names, n);
+}
+
 static void refuse_admission(struct grpc_call *call, const struct refusal *r)
 {
     struct trace trace;
@@ -78,14 +114,13 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
     static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
                                            .reason = "CREDENTIAL_REJECTED",
                                            .text = "no valid credential: send authorization: "
-                                                   "Bearer <id>.<secret>"};
+                                                   "Bearer <id>.<secret>, or show a client "
+                                                   "certificate that names a caller"};
     static const struct refusal denied = {.status = GRPC_PERMISSION_DENIED,
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    struct str authorization = STR("");
-    grpc_call_metadata_get(call, "authorization", &authorization);
-    const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
+    const struct caller *caller = who_calls(bound->rpc->opt.callers, call);
     if (caller == NULL)
         refuse_admission(call, &unknown);
     else if (!(caller->permissions & bound->method->permissions))
@@ -136,6 +171,15 @@ void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violati
     r.retry_ms = 0;
     r.violations = v;
     refusal_send(call, &r);
+}
+
+void rpc_refuse_draining(struct grpc_call *call)
+{
+    static const struct refusal draining = {.status = GRPC_UNAVAILABLE,
+                                            .reason = "SERVER_STOPPING",
+                                            .text = "the server is stopping; connect anew",
+                                            .retry_ms = 1000};
+    refusal_send(call, &draining);
 }
 
 /* Zeroed memory of the job. Only for what is taken before the message, whose size is the
@@ -293,8 +337,10 @@ static void bind_methods(struct rpc *r)
         r->table[i] = (struct grpc_method){
             .path = methods[i]->path, .admit = admit, .serve = serve, .ctx = &r->bound[i]};
     }
-    r->table[N_METHODS] =
-        (struct grpc_method){.path = HEALTH_CHECK_PATH, .serve = health_check, .ctx = r};
+    for (size_t i = 0; i < N_STANDARD_METHODS; i++) {
+        r->table[N_METHODS + i] = standard_methods[i];
+        r->table[N_METHODS + i].ctx = r;
+    }
 }
 
 struct rpc *rpc_new(const struct rpc_options *opt)
@@ -310,6 +356,8 @@ struct rpc *rpc_new(const struct rpc_options *opt)
         turn->jobs = QUEUE_LIST_INIT(turn->jobs);
     }
     bind_methods(r);
+    r->health = health_new(r, opt->loops, opt->n_loops);
+    executor_on_change(opt->executor, health_changed, r->health);
     return r;
 }
 
@@ -317,13 +365,14 @@ void rpc_free(struct rpc *r)
 {
     if (r == NULL)
         return;
+    health_free(r->health);
     free(r->turns);
     free(r);
 }
 
 const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out)
 {
-    *n_out = N_METHODS + 1;
+    *n_out = N_METHODS + N_STANDARD_METHODS;
     return r->table;
 }
 
@@ -337,7 +386,22 @@ void rpc_stop_serving(struct rpc *r)
     atomic_store(&r->stopping, true);
 }
 
+bool rpc_is_stopping(const struct rpc *r)
+{
+    return atomic_load(&r->stopping);
+}
+
+struct grpc_server *rpc_server(const struct rpc *r)
+{
+    return r->server;
+}
+
+struct health *rpc_health(const struct rpc *r)
+{
+    return r->health;
+}
+
 bool rpc_is_serving(const struct rpc *r)
 {
-    return !atomic_load(&r->stopping) && executor_store_works(r->opt.executor);
+    return !rpc_is_stopping(r) && executor_store_works(r->opt.executor);
 }

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import mmap
 import os
+import signal
 import shutil
 import sqlite3
 import subprocess
@@ -320,6 +321,31 @@ def test_a_failing_disk_lets_nobody_in_and_is_got_over(fragile, faults):
     fragile.restart(hard=True)
     assert fragile.api.outcome(tenant, "ann", ann.code_at(fragile.now)) == "REPLAYED_CODE"
     assert fragile.copy_db().execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.unsanitized
+def test_who_watches_sees_the_disk_fail_and_come_back(fragile):
+    """Told at once by the store itself, without anybody asking."""
+    tenant = fragile.tenant()
+    stub = health_pb2_grpc.HealthStub(fragile.api.channel)
+    watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE)
+               for name in ("", "twostep.v1.TwoStepService", "", "nothing")]
+    status = health_pb2.HealthCheckResponse
+    assert [next(w).status for w in watches] == [status.SERVING] * 3 + [status.SERVICE_UNKNOWN]
+    for _ in range(2):
+        fragile.faults.set(sync_errno=errno.EIO)
+        with refused(UNAVAILABLE):
+            fragile.api.set_policy(tenant, enabled=False)
+        assert [next(w).status for w in watches[:3]] == [status.NOT_SERVING] * 3
+        fragile.faults.set()
+        assert [next(w).status for w in watches[:3]] == [status.SERVING] * 3
+    fragile.process.send_signal(signal.SIGTERM)
+    assert [next(w).status for w in watches[:3]] == [status.NOT_SERVING] * 3
+    for w in watches:  # the service that is unknown was never told of again
+        with refused(UNAVAILABLE, "SERVER_STOPPING"):
+            next(w)
+    fragile.hang_up()
+    assert fragile._end() == 0
 
 
 @pytest.mark.unsanitized

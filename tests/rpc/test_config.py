@@ -330,7 +330,8 @@ def test_a_callers_file_that_others_can_reach_is_not_used(home):
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
                                      "127.0.0.1:http", ":7443:", "[::1:7443", "unix:", "unix:" + "x" * 200,
-                                     "127.0.0.1:7443 ", "http://127.0.0.1:7443"], ids=lambda a: a[:20])
+                                     "127.0.0.1 :7443", "http://127.0.0.1:7443", " , ",
+                                     "127.0.0.1:0,127.0.0.1"], ids=lambda a: a[:20])
 def test_an_address_that_is_none_is_refused(home, address):
     assert failure(home=home, listen=address).startswith("listen: ")
 
