@@ -441,7 +441,7 @@ static void test_parallel_attempts_get_the_budget(void **state)
 {
     (void)state;
     seed_random("parallel attempts");
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 3000; round++) {
         struct attempt_log log = {0};
         struct attempt_play p;
         uint32_t n = 1 + draw(40), counted = 0;
@@ -622,7 +622,7 @@ static void test_as_the_model(void **state)
     static enum attempt_end want[MODEL_MAX];
     (void)state;
     seed_random("as the model");
-    for (int round = 0; round < 30000; round++) {
+    for (int round = 0; round < 20000; round++) {
         struct walk w = {.base_ms = NOW, .step_ms = 1 + draw(30 * SECOND)};
         struct attempt_log log = {0};
         struct attempt_play p;
@@ -646,7 +646,7 @@ static void test_later_entries_change_no_judgement(void **state)
 {
     (void)state;
     seed_random("later entries");
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 3000; round++) {
         struct walk w = {.base_ms = NOW, .step_ms = 1 + draw(20 * SECOND)};
         struct attempt_log log = {0};
         struct attempt_play all, part;
@@ -734,7 +734,7 @@ static void test_folding_changes_nothing(void **state)
     int n_folds = 0;
     (void)state;
     seed_random("folding");
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 3000; round++) {
         uint32_t seldom = 5 + draw(60);
         memset(&t, 0, sizeof t);
         t.w = (struct walk){.base_ms = NOW, .step_ms = 6 * SECOND + draw(20 * SECOND)};
@@ -752,7 +752,7 @@ static void test_folding_changes_nothing(void **state)
         attempt_log_release(&t.whole);
         attempt_log_release(&t.folded);
     }
-    assert_true(n_folds > 5000);
+    assert_true(n_folds > 3000);
 }
 
 int main(void)
