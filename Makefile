@@ -22,7 +22,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPI
 CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(HARDEN) -pthread -MMD -MP -D_GNU_SOURCE -DTWOSTEP_VERSION='"$(VERSION)"'
 CPPFLAGS += -Iinclude -Isrc -I$(BUILD)/gen -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
+LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lssl -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
 
 # ---- the API: C from proto/, into $(BUILD)/gen -------------------------------------------------
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -167,8 +167,8 @@ fuzz: $(BUILD)/fuzz/grpc_connection
 $(BUILD)/fuzz/grpc_connection: tests/fuzz/grpc_connection_fuzz.c $(wildcard src/base/*.c src/grpc/*.c)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang -std=gnu17 -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o $@ $< \
-	    $(addprefix src/base/,arena.c buf.c clock.c err.c loop.c mem.c queue.c str.c) \
-	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lz -lpthread
+	    $(addprefix src/base/,arena.c buf.c clock.c err.c file.c loop.c mem.c metric.c queue.c str.c) \
+	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lssl -lcrypto -lz -lpthread
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)

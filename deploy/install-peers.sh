@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
 # buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), the Go programs below, and
-# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). A part that cannot be
-# had is left out, its tests are skipped then. With arguments: only those of the Go programs.
+# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool out of
+# Debian's package prometheus, which is not installed: that would start a service. A part that cannot
+# be had is left out, its tests are skipped then. With arguments: only those of the Go programs.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -97,6 +98,23 @@ mongo_server() {
     fi
 }
 
+promtool() {
+    [ -x "$peers/promtool" ] && return
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        skipped "promtool: this is no Debian"
+        return
+    fi
+    local folder
+    folder=$(mktemp -d)
+    if (cd "$folder" && timeout "$patience" apt-get -qq download prometheus &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) >"$log" 2>&1; then
+        mv "$folder/usr/bin/promtool" "$peers/promtool"
+    else
+        skipped "promtool: apt-get download prometheus: $(last_words)"
+    fi
+    rm -rf "$folder"
+}
+
 if [ $# -gt 0 ]; then
     command -v go >/dev/null || skipped "$*: there is no go"
     for name; do go_program "$name"; done
@@ -106,3 +124,4 @@ node_peers
 go_peer
 for name in "${!programs[@]}"; do go_program "$name"; done
 mongo_server
+promtool

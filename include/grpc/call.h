@@ -43,6 +43,10 @@ size_t grpc_call_metadata(const struct grpc_call *call, const struct grpc_metada
 bool grpc_call_metadata_get(const struct grpc_call *call, const char *name, struct str *out);
 struct str grpc_call_message(const struct grpc_call *call);
 const char *grpc_call_peer(const struct grpc_call *call);
+/* The names (SANs) in the client's certificate, which the server's authorities vouch for: the
+ * URIs, then the DNS names, in lower case. None without TLS, or when it has shown no
+ * certificate. Borrowed for the callback. */
+size_t grpc_call_peer_names(const struct grpc_call *call, const char *const **out);
 /* Did the message come compressed? */
 bool grpc_call_message_was_compressed(const struct grpc_call *call);
 

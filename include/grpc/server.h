@@ -2,8 +2,9 @@
 #ifndef GRPC_SERVER_H
 #define GRPC_SERVER_H
 
-/* A gRPC server over HTTP/2 (h2c), on the given loops. It knows transport and framing,
- * nothing of the service it carries: the service is a table of methods.
+/* A gRPC server over HTTP/2 (h2c, or TLS with grpc_server_set_tls), on the given loops. It
+ * knows transport and framing, nothing of the service it carries: the service is a table of
+ * methods.
  *
  * Every loop has its own listening socket (SO_REUSEPORT) and owns what it accepts.
  * A call goes: headers complete -> admit -> message complete -> serve -> grpc_reply,
@@ -18,7 +19,9 @@
 
 struct clock;
 struct grpc_server;
+struct grpc_tls;
 struct loop;
+struct metrics;
 
 struct grpc_limits {
     size_t message_bytes;  /* one received message, also after decompression */
@@ -45,7 +48,14 @@ struct grpc_server_options {
     const struct grpc_method *methods; /* borrowed; paths differ */
     size_t n_methods;
     struct grpc_limits limits;
-    struct clock *clock; /* for deadlines */
+    struct clock *clock;     /* for deadlines */
+    struct metrics *metrics; /* borrowed; what it counts goes there. NULL: it does not count */
+
+    /* A peer was sent away before it spoke HTTP/2: a handshake that failed, TLS where there
+     * is none, the reverse, or a peer that kept still for stall_s. why is a constant. NULL:
+     * nobody wants to know. Thread: the connection's loop. */
+    void (*refused)(void *ctx, const char *peer, const char *why);
+    void *refused_ctx;
 };
 
 /* Thread: startup, all of these. */
@@ -60,6 +70,22 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *opt);
 MUST_CHECK enum err grpc_server_listen(struct grpc_server *s, const char *address,
                                        char bound_out[static GRPC_ADDRESS_MAX],
                                        struct err_text *why);
+
+/* Listens on a socket that listens already and was given to this process; copies fd, which
+ * stays the caller's. The file of a Unix socket is not removed at the end. ERR_INVALID for
+ * what is no listening stream socket. Thread: startup. */
+MUST_CHECK enum err grpc_server_listen_on(struct grpc_server *s, int fd,
+                                          char bound_out[static GRPC_ADDRESS_MAX],
+                                          struct err_text *why);
+
+/* From now on every new connection over TCP speaks TLS with tls, which is the server's now;
+ * Unix sockets stay plaintext. Open connections go on as they are, and sessions that began
+ * under the last one resume, unless the clients' authorities changed. Thread: any. */
+void grpc_server_set_tls(struct grpc_server *s, struct grpc_tls *tls);
+
+/* The address of a listening stream socket, ERR_INVALID for anything else. */
+MUST_CHECK enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX],
+                                           struct err_text *why);
 
 /* Has this the form of an address? */
 bool grpc_address_is_valid(const char *address);

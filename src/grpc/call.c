@@ -103,11 +103,13 @@ struct grpc_call *call_open(struct conn *conn, int32_t stream)
     call->stream = stream;
     call->state = CALL_HEADERS;
     call->request_ended = false;
+    call->method = NULL;
     call->context = NULL;
     call->memory = NULL;
     call->deadline_ms = INT64_MAX;
     call->opened = call->touched = conn->edge->now_s;
     TAILQ_INSERT_TAIL(&conn->calls, call, link);
+    tally_opened(call);
     return call;
 }
 
@@ -122,6 +124,9 @@ void call_leave(struct grpc_call *call)
 void call_close(struct grpc_call *call)
 {
     struct conn *conn = call->conn;
+    if (call_is_open(call))
+        tally_ended(call, GRPC_CANCELLED);
+    tally_closed(call);
     if (call->state != CALL_ANSWERED)
         call_lose(call);
     stream_reset(call);
@@ -168,6 +173,7 @@ void call_headers_complete(struct grpc_call *call)
         return;
     }
     struct refusal refusal = examine(call);
+    tally_started(call);
     if (refusal.status != GRPC_OK) {
         call_refuse(call, refusal);
         return;
@@ -204,6 +210,7 @@ void call_end(struct grpc_call *call)
         return;
     }
     call->state = CALL_SERVED;
+    tally_received(call);
     call->method->serve(call, call->method);
 }
 
@@ -284,6 +291,12 @@ struct str grpc_call_message(const struct grpc_call *call)
 const char *grpc_call_peer(const struct grpc_call *call)
 {
     return call->conn->peer;
+}
+
+size_t grpc_call_peer_names(const struct grpc_call *call, const char *const **out)
+{
+    *out = NULL;
+    return call->conn->tls != NULL ? tls_link_names(call->conn->tls, out) : 0;
 }
 
 bool grpc_call_message_was_compressed(const struct grpc_call *call)

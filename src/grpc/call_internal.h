@@ -44,6 +44,7 @@ struct grpc_call {
     struct frame frame;
     int64_t deadline_ms;
     struct event timer; /* pending only when there is a deadline */
+    int64_t began_us;   /* of the turn in which the headers were complete */
     uint32_t opened;    /* the second of it, and of the answer's last progress */
     uint32_t touched;
 

@@ -26,6 +26,12 @@ static void flush_dirty(void *ctx)
     }
 }
 
+static void forget_time(void *ctx)
+{
+    struct edge *edge = ctx;
+    edge->turn_us = 0;
+}
+
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -62,6 +68,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 static void take_connection(struct edge *edge, int fd, const struct address *from)
 {
     if (edge->n_conns >= edge->server->limits.connections) {
+        tally_connection_refused(&edge->server->tally);
         close(fd);
         return;
     }
@@ -69,7 +76,7 @@ static void take_connection(struct edge *edge, int fd, const struct address *fro
     address_text(from, peer, sizeof peer);
     if (TAILQ_EMPTY(&edge->conns))
         event_add(&edge->second, &one_second);
-    conn_open(edge, fd, peer);
+    conn_open(edge, fd, peer, from->sa.ss_family != AF_UNIX);
 }
 
 static void on_acceptable(evutil_socket_t listener_fd, short what, void *arg)
@@ -145,6 +152,7 @@ struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t in
     TAILQ_INIT(&edge->unused);
     TAILQ_INIT(&edge->due);
     edge->flush = (struct loop_hook){.run = flush_dirty, .ctx = edge};
+    edge->turn_over = (struct loop_hook){.run = forget_time, .ctx = edge};
     struct event_base *base = loop_base(loop);
     event_assign(&edge->second, base, -1, EV_PERSIST, on_second, edge);
     event_assign(&edge->accept_again, base, -1, 0, on_accept_again, edge);
@@ -195,9 +203,11 @@ void edge_tell_draining(struct edge *edge)
 
 void edge_drain(struct edge *edge)
 {
-    struct conn *c;
-    TAILQ_FOREACH (c, &edge->conns, link)
+    struct conn *next;
+    for (struct conn *c = TAILQ_FIRST(&edge->conns); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
         conn_drain(c);
+    }
     event_add(&edge->notice_over, &notice_time);
 }
 

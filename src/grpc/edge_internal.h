@@ -50,11 +50,14 @@ struct edge {
 
     struct event second; /* runs while there are connections */
     uint32_t now_s;      /* counted by it */
+    int64_t turn_us;     /* the time of this turn, once it is asked for; 0: not yet */
+    struct loop_hook turn_over;
     struct event notice_over;
 
     struct gzip gzip;
     size_t out_len;
     uint8_t out[EDGE_OUT_SIZE];
+    uint8_t sealed[EDGE_IN_SIZE];                /* what came by TLS, until it is opened into in */
     uint8_t in[GUARD_FRAME_HEAD + EDGE_IN_SIZE]; /* room before it for a part of a frame header */
 };
 

@@ -109,6 +109,7 @@ static struct fields *make_head(const struct grpc_answer *a, size_t end)
 static void reply_message(struct grpc_call *call, const struct grpc_answer *a)
 {
     size_t end = pack(call, a->message, a->compress) ? HEAD_FIELDS : HEAD_ENCODING;
+    tally_sent(call);
     if (a->n_trailing > 0 || a->status_message.len > 0)
         call->trailers = make_trailers(a);
     if (a->n_initial == 0) {
@@ -173,6 +174,7 @@ static void finish(struct grpc_call *call, const struct grpc_answer *a)
 
 void reply_submit(struct grpc_call *call, const struct grpc_answer *a)
 {
+    tally_ended(call, a->status);
     bool many = a->status == GRPC_OK && call->method->streams & GRPC_SERVER_STREAMS;
     if (many && !call->flow.started)
         start(call, a);
@@ -227,6 +229,7 @@ bool grpc_send(struct grpc_call *call, struct str message)
         scrub_front(&call->answer, call->answer_sent);
     call->answer_sent = 0;
     pack(call, message, call->flow.compress);
+    tally_sent(call);
     resume(call);
     conn_touch(call->conn);
     return true;
@@ -245,6 +248,7 @@ void reply_http_error(struct grpc_call *call, int status)
     static const nghttp2_nv not_grpc[] = {FIELDS_FIXED(":status", "415"),
                                           FIELDS_FIXED("content-type", "text/plain")};
     call_leave(call);
+    tally_fault(&call->edge->server->tally, TALLY_NOT_GRPC);
     call->is_http_error = true;
     const nghttp2_nv *nv = status == 405 ? not_post : not_grpc;
     size_t n = status == 405 ? 3 : 2;

@@ -135,6 +135,7 @@ static void end_early(nghttp2_session *session, struct conn *c, int32_t stream)
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
     struct conn *c = ctx;
+    tally_frame_sent(&c->edge->server->tally, frame);
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:

@@ -9,6 +9,7 @@
 #include "grpc/server.h"
 #include "refusal_internal.h"
 #include "reply_internal.h"
+#include "rpc/rpc.h"
 #include "rpc_internal.h"
 #include "wire_internal.h"
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "grpc/server.h"
 #include "health_internal.h"
+#include "meter_internal.h"
 #include "reflection_internal.h"
 #include "refusal_internal.h"
 #include "rpc_internal.h"
@@ -62,6 +63,7 @@ struct rpc {
     struct rpc_options opt;
     struct grpc_server *server;
     struct turn *turns; /* by loop */
+    struct meter meter;
     struct bound_method bound[N_METHODS];
     struct grpc_method table[N_METHODS + N_STANDARD_METHODS];
     struct health *health;
@@ -70,17 +72,41 @@ struct rpc {
 
 /* ---- on the loop: a call becomes a job ---- */
 
-static void log_refused(struct grpc_call *call, const struct refusal *r)
+static void log_refused(struct grpc_call *call, const struct trace *trace, const struct refusal *r)
 {
-    log_event(LOG_INFO, "refused", log_s("path", grpc_call_path(call)),
-              log_c("peer", grpc_call_peer(call)), log_c("code", grpc_status_name((int)r->status)),
-              log_c("reason", r->reason));
+    struct log_field fields[4 + TRACE_FIELDS_MAX] = {
+        log_s("path", grpc_call_path(call)),
+        log_c("peer", grpc_call_peer(call)),
+        log_c("code", grpc_status_name((int)r->status)),
+        log_c("reason", r->reason),
+    };
+    log_write(LOG_INFO, "refused", fields, 4 + trace_fields(trace, fields + 4));
 }
 
-static void refuse_caller(struct grpc_call *call, const struct refusal *r)
+static void refuse_caller(struct grpc_call *call, const struct trace *trace,
+                          const struct refusal *r)
 {
-    log_refused(call, r);
+    log_refused(call, trace, r);
     refusal_send(call, r);
+}
+
+/* A token is what the caller says in this call, a certificate what its connection has: the
+ * token decides alone, even a wrong one. */
+static const struct caller *who_calls(const struct callers *callers, const struct grpc_call *call)
+{
+    struct str authorization;
+    if (grpc_call_metadata_get(call, "authorization", &authorization))
+        return callers_authenticate(callers, authorization);
+    const char *const *names;
+    size_t n = grpc_call_peer_names(call, &names);
+    return callers_by_certificate(callers, names, n);
+}
+
+static void refuse_admission(struct grpc_call *call, const struct refusal *r)
+{
+    struct trace trace;
+    trace_read(&trace, call);
+    refuse_caller(call, &trace, r);
 }
 
 static void admit(struct grpc_call *call, const struct grpc_method *row)
@@ -88,18 +114,17 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
     static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
                                            .reason = "CREDENTIAL_REJECTED",
                                            .text = "no valid credential: send authorization: "
-                                                   "Bearer <id>.<secret>"};
+                                                   "Bearer <id>.<secret>, or show a client "
+                                                   "certificate that names a caller"};
     static const struct refusal denied = {.status = GRPC_PERMISSION_DENIED,
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    struct str authorization = STR("");
-    grpc_call_metadata_get(call, "authorization", &authorization);
-    const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
+    const struct caller *caller = who_calls(bound->rpc->opt.callers, call);
     if (caller == NULL)
-        refuse_caller(call, &unknown);
+        refuse_admission(call, &unknown);
     else if (!(caller->permissions & bound->method->permissions))
-        refuse_caller(call, &denied);
+        refuse_admission(call, &denied);
     else
         grpc_call_set_context(call, caller);
 }
@@ -125,6 +150,7 @@ static struct job *new_job(struct grpc_call *call, const struct bound_method *bo
     job->caller = grpc_call_context(call);
     job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
+    trace_read(&job->trace, call);
     job->work.deadline_ms = grpc_call_deadline_ms(call);
     job->arena = arena_new(JOB_ARENA_CAP);
     return job;
@@ -194,11 +220,11 @@ static bool fill_job(struct job *job, struct grpc_call *call)
         return false;
     }
     if (!caller_may_reach(job->caller, job->tenant.s)) {
-        refuse_caller(call, &not_its_tenant);
+        refuse_caller(call, &job->trace, &not_its_tenant);
         return false;
     }
     if (allowed != GRPC_OK) {
-        refuse_caller(call, &not_its_channel);
+        refuse_caller(call, &job->trace, &not_its_channel);
         return false;
     }
     return true;
@@ -229,7 +255,7 @@ static void hand_over(void *ctx)
         err_set(&why, ERR_LIMIT, "OVERLOADED", "too many calls are waiting");
         struct refusal r = refusal_of(ERR_LIMIT, &why);
         if (call != NULL)
-            refuse_caller(call, &r);
+            refuse_caller(call, &job->trace, &r);
         free_job(job);
     }
 }
@@ -252,11 +278,14 @@ static void log_failure(const struct job *job)
 {
     bool ours = job->work.result == ERR_CORRUPT || job->work.result == ERR_INTERNAL ||
                 job->work.result == ERR_DENIED || job->work.result == ERR_UNAVAILABLE;
-    if (ours && !job->work.refused)
-        log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
-                  log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
-                  log_s("user", job->user.s), log_c("caller", job->caller->name),
-                  log_c("detail", job->work.why.text));
+    if (!ours || job->work.refused)
+        return;
+    struct log_field fields[6 + TRACE_FIELDS_MAX] = {
+        log_c("path", job->method->path),   log_c("error", err_name(job->work.result)),
+        log_s("tenant", job->tenant.s),     log_s("user", job->user.s),
+        log_c("caller", job->caller->name), log_c("detail", job->work.why.text),
+    };
+    log_write(LOG_ERROR, "call_failed", fields, 6 + trace_fields(&job->trace, fields + 6));
 }
 
 static void answer_call(const struct job *job, struct grpc_call *call)
@@ -287,6 +316,8 @@ static void finish_job(struct loop_task *task)
     if (job->work.result == ERR_OK && job->method->finish != NULL)
         job->work.result = job->method->finish(job, &job->work.why);
     log_failure(job);
+    if (job->method->count != NULL && job->work.result == ERR_OK)
+        job->method->count(&job->rpc->meter, job);
     if (job->method->queues_mail && job->work.result == ERR_OK)
         job->rpc->opt.mail_queued(job->rpc->opt.mail_ctx);
     struct grpc_call *call = grpc_call_find(job->rpc->server, job->call);
@@ -316,6 +347,7 @@ struct rpc *rpc_new(const struct rpc_options *opt)
 {
     struct rpc *r = mem_zalloc(1, sizeof *r);
     r->opt = *opt;
+    meter_init(&r->meter, opt->metrics);
     r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
     for (size_t i = 0; i < opt->n_loops; i++) {
         struct turn *turn = &r->turns[i];

@@ -219,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
         abort();
-    conn_open(edge, ends[0], "fuzz");
+    conn_open(edge, ends[0], "fuzz", false);
     if (mode & GREETING && write(ends[1], greeting, sizeof greeting - 1) < 0)
         abort();
     for (size_t at = 2; at < n;) {

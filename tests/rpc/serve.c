@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/metric.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -58,7 +59,9 @@ static struct serve_options parse(int argc, char **argv)
         {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
         {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
         {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},   {0},
+        {"stall", required_argument, NULL, 't'},   {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},     {"client-ca", required_argument, NULL, 'A'},
+        {"count", no_argument, NULL, 'o'},         {0},
     };
     struct serve_options o = {.address = "127.0.0.1:0",
                               .loops = 1,
@@ -88,6 +91,18 @@ static struct serve_options parse(int argc, char **argv)
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
             break;
+        case 'C':
+            o.tls.cert_file = optarg;
+            break;
+        case 'K':
+            o.tls.key_file = optarg;
+            break;
+        case 'A':
+            o.tls.client_ca_file = optarg;
+            break;
+        case 'o':
+            o.metrics = metrics_new();
+            break;
         default:
             exit(2);
         }
@@ -115,7 +130,13 @@ static bool run(const struct serve_options *o, const sigset_t *end,
                                                            .methods = methods,
                                                            .n_methods = n_methods,
                                                            .limits = o->limits,
+                                                           .metrics = o->metrics,
                                                            .clock = clock_system()});
+    struct grpc_tls *tls;
+    if (o->tls.cert_file != NULL && grpc_tls_load(&tls, &o->tls, &why) != ERR_OK)
+        die(&why);
+    if (o->tls.cert_file != NULL)
+        grpc_server_set_tls(server, tls);
     char bound[GRPC_ADDRESS_MAX];
     if (grpc_server_listen(server, o->address, bound, &why) != ERR_OK)
         die(&why);
@@ -148,5 +169,7 @@ int serve_run(const struct serve_options *o, const struct grpc_method *methods, 
 int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t n_methods)
 {
     struct serve_options o = parse(argc, argv);
-    return serve_run(&o, methods, n_methods);
+    int status = serve_run(&o, methods, n_methods);
+    metrics_free(o.metrics);
+    return status;
 }

@@ -7,11 +7,13 @@
  * {"event":"listening","address":"127.0.0.1:4711"}
  *
  * --listen ADDRESS (a local one), --loops N, and the limits of grpc/server.h:
- * --message, --metadata, --streams, --connections, --stall. */
+ * --message, --metadata, --streams, --connections, --stall. With --count calls are counted, for
+ * what that costs. */
 
 #include "base/buf.h"
 #include "grpc/call.h"
 #include "grpc/server.h"
+#include "grpc/tls.h"
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -25,6 +27,8 @@ struct serve_options {
     const char *address; /* a local one */
     size_t loops;
     struct grpc_limits limits;
+    struct grpc_tls_files tls;              /* cert_file NULL: h2c */
+    struct metrics *metrics;                /* borrowed; NULL: nothing is counted */
     void (*listening)(const char *address); /* tells it */
 };
 int serve_run(const struct serve_options *o, const struct grpc_method *methods, size_t n_methods);
