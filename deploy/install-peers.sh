@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
 # buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), the Go programs below, and
-# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool out of
-# Debian's package prometheus, which is not installed: that would start a service. A part that cannot
+# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool out
+# of Debian's package prometheus, which is not installed: that would start a service. A part that cannot
 # be had is left out, its tests are skipped then. With arguments: only those of the Go programs.
 set -uo pipefail
 

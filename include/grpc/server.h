@@ -2,9 +2,8 @@
 #ifndef GRPC_SERVER_H
 #define GRPC_SERVER_H
 
-/* A gRPC server over HTTP/2 (h2c, or TLS with grpc_server_set_tls), on the given loops. It
- * knows transport and framing, nothing of the service it carries: the service is a table of
- * methods.
+/* A gRPC server over HTTP/2 (h2c, or TLS with grpc_server_set_tls), on the given loops. It knows
+ * transport and framing, nothing of the service it carries: the service is a table of methods.
  *
  * Every loop has its own listening socket (SO_REUSEPORT) and owns what it accepts.
  * A call goes: headers complete -> admit -> message complete -> serve -> grpc_reply,

@@ -52,6 +52,8 @@ static const char *const faults[TALLY_FAULTS] = {
 /* ---- making them ---- */
 
 /* "/package.Service/Method" into three labels; the service's is one more piece of memory. */
+static const struct grpc_method unknown = {.path = "/unknown/unknown"};
+
 static void label_method(const char **out, const struct grpc_method *method)
 {
     static const char *const types[] = {[GRPC_UNARY] = "unary",
@@ -126,8 +128,7 @@ void tally_init(struct tally *t, const struct grpc_server_options *opt)
     const char **values = mem_zalloc((opt->n_methods + 1) * METHOD_LABELS, sizeof *values);
     for (size_t i = 0; i < opt->n_methods; i++)
         label_method(&values[i * METHOD_LABELS], &opt->methods[i]);
-    label_method(&values[opt->n_methods * METHOD_LABELS],
-                 &(struct grpc_method){.path = "/unknown/unknown"});
+    label_method(&values[opt->n_methods * METHOD_LABELS], &unknown);
     struct metric_labels methods = {.n_names = METHOD_LABELS,
                                     .names = {"grpc_type", "grpc_service", "grpc_method"},
                                     .n = opt->n_methods + 1,

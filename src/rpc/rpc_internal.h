@@ -16,9 +16,9 @@
 
 struct buf;
 struct grpc_call;
+struct meter;
 struct grpc_server;
 struct health;
-struct meter;
 struct rpc;
 
 /* A request decodes into at most this much memory. */
@@ -91,7 +91,8 @@ extern const struct rpc_method rpc_get_reset;
 /* Refuses a message that wire_unpack or the rules of its fields did not take. */
 void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violations *v);
 
-/* Will health never say again that it serves? Thread: any. */
+/* What health says, and whether it will never say anything else. Thread: any. */
+bool rpc_is_serving(const struct rpc *r);
 bool rpc_is_stopping(const struct rpc *r);
 
 /* Ends a stream because the server drains. */

@@ -163,13 +163,13 @@ int serve_run(const struct serve_options *o, const struct grpc_method *methods, 
         fprintf(stderr, "a local address and 1 to %d loops\n", LOOPS_MAX);
         return 2;
     }
-    return run(o, &end, methods, n_methods) ? 0 : 1;
+    bool in_time = run(o, &end, methods, n_methods);
+    metrics_free(o->metrics);
+    return in_time ? 0 : 1;
 }
 
 int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t n_methods)
 {
     struct serve_options o = parse(argc, argv);
-    int status = serve_run(&o, methods, n_methods);
-    metrics_free(o.metrics);
-    return status;
+    return serve_run(&o, methods, n_methods);
 }

@@ -27,8 +27,8 @@ struct serve_options {
     const char *address; /* a local one */
     size_t loops;
     struct grpc_limits limits;
-    struct grpc_tls_files tls;              /* cert_file NULL: h2c */
-    struct metrics *metrics;                /* borrowed; NULL: nothing is counted */
+    struct grpc_tls_files tls;
+    struct metrics *metrics;                /* taken; NULL: nothing is counted */
     void (*listening)(const char *address); /* tells it */
 };
 int serve_run(const struct serve_options *o, const struct grpc_method *methods, size_t n_methods);
