@@ -28,7 +28,6 @@ static struct refusal deliver(struct grpc_call *call)
         return refusal;
     tally_received(call);
     call->flow.handing = true;
-    tally_received(call);
     call->method->serve(call, call->method);
     call->flow.handing = false;
     frame_reset(&call->frame);
