@@ -476,9 +476,10 @@ static void tell_address(const char *address)
 
 /* ---- TLS: what the runner sends, as files for as long as this runs ---- */
 
+#define RANDOM_LEN 6
 static struct {
     char folder[32], cert[48], key[48], client_ca[48];
-} files = {.folder = "/tmp/conformance-XXXXXX"};
+} files = {.folder = "/tmp/conformance-"};
 
 static const char *write_file(char path[static 48], const char *name, ProtobufCBinaryData pem)
 {
@@ -495,6 +496,7 @@ static const char *write_file(char path[static 48], const char *name, ProtobufCB
 static void take_tls(struct serve_options *o,
                      const Connectrpc__Conformance__V1__ServerCompatRequest *request)
 {
+    memset(files.folder + strlen(files.folder), 'X', RANDOM_LEN); /* mkdtemp's place for it */
     if (mkdtemp(files.folder) == NULL)
         exit(1);
     o->tls.cert_file = write_file(files.cert, "cert", request->server_creds->cert);
