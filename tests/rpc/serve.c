@@ -5,7 +5,6 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/metric.h"
-#include "grpc/tls.h"
 
 #include <getopt.h>
 #include <signal.h>
