@@ -48,5 +48,5 @@ def chains(database):
             assert (document["records"], bytes(document["hash"])) == head, "an end is missing"
         found[bytes(document["_id"])] = (document, records)
     total = sum(len(records) for _, records in found.values())
-    assert database.audit.count_documents({}) == total, "records of no chain"
+    assert len(list(database.audit.find({}, {"_id": 1}))) == total, "records of no chain"
     return found
