@@ -6,7 +6,10 @@
 #include "mongo_schema_internal.h"
 #include "mongo_uri_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* The budget of what belongs to no job. */
 #define OPEN_BUDGET_MS 10000
@@ -20,6 +23,16 @@ static void say_nothing(mongoc_log_level_t level, const char *domain, const char
     (void)domain;
     (void)message;
     (void)ctx;
+}
+
+/* libmongoc starts by itself before main, and keeps counters in shared memory under a name with the
+ * process's number, for tools that nobody has here. A process that is killed would leave that
+ * behind, and the next one with its number complain on standard error: the memory is enough. */
+__attribute__((constructor)) static void hide_counters(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/mongoc-%u", (unsigned)getpid());
+    (void)shm_unlink(name);
 }
 
 static void start_library(void)

@@ -2,6 +2,7 @@
 """Goal: several twostepd on one database are one service. A code is accepted once by all of them
 together, guesses have one budget, a request has one answer, and a policy holds everywhere."""
 import collections
+import os
 import types
 import uuid
 
@@ -263,3 +264,11 @@ def test_changes_to_any_revision_all_count(three):
     assert all(p == policies[0] for p in policies)
     for n, field in enumerate(fields):
         assert getattr(policies[0], field) in {"name %d" % k for k in range(n, 12, 3)}
+
+
+# ---- beside the database -----------------------------------------------------------------------------------
+
+def test_a_daemon_has_nothing_to_leave_behind_on_the_machine(three):
+    """In shared memory, where the next process of the same number would meet it."""
+    ends = tuple("-%d" % member.process.pid for member in three.members)
+    assert [name for name in os.listdir("/dev/shm") if name.endswith(ends)] == []
