@@ -9,6 +9,7 @@ import uuid
 import grpc
 import pytest
 
+import audit
 import mongo_servers
 from kit import Factor, Problem, at, burst, fresh, pb, refused
 from trio import FREE_TRIES, LOCK_WAIT, at_once
@@ -272,3 +273,33 @@ def test_a_daemon_has_nothing_to_leave_behind_on_the_machine(three):
     """In shared memory, where the next process of the same number would meet it."""
     ends = tuple("-%d" % member.process.pid for member in three.members)
     assert [name for name in os.listdir("/dev/shm") if name.endswith(ends)] == []
+
+
+def test_the_audit_chains_show_what_was_tampered_with(three):
+    """That the look at the chains, which ends each of these tests, can fail."""
+    tenant = three.tenant()
+    for n in range(9):
+        three.next().api.set_policy(tenant, suspended_reason=str(n))
+    three.stop()
+    db, chains = three.database, audit.chains(three.database)
+    assert len(chains) == 3 and sum(len(records) for _, records in chains.values()) == 10
+    third = db.audit.find_one({"_id.seq": 3})["_id"]
+    chain = {"_id": third["chain"]}
+    last = {"chain": third["chain"], "seq": chains[bytes(third["chain"])][0]["records"]}
+    changed = db.audit.find_one({"_id": third})["body"].replace("local", "ghost")
+    for tamper in (lambda: db.audit.update_one({"_id": third}, {"$set": {"body": changed}}),
+                   lambda: db.audit.update_one({"_id": third}, {"$set": {"hash": bytes(32)}}),
+                   lambda: db.audit.delete_one({"_id": third}),
+                   lambda: db.audit.delete_one({"_id": {"chain": third["chain"], "seq": 1}}),
+                   lambda: db.audit.delete_one({"_id": last}),
+                   lambda: db.audit.delete_many({"_id.chain": third["chain"]}),
+                   lambda: db.chains.update_one(chain, {"$set": {"records": 2}}),
+                   lambda: db.chains.delete_one(chain)):
+        kept = [(c, list(c.find())) for c in (db.audit, db.chains)]
+        tamper()
+        with pytest.raises(AssertionError):
+            audit.chains(db)
+        for collection, documents in kept:
+            collection.delete_many({})
+            collection.insert_many(documents)
+    assert audit.chains(db) == chains
