@@ -25,20 +25,22 @@ static void say_nothing(mongoc_log_level_t level, const char *domain, const char
     (void)ctx;
 }
 
-/* libmongoc starts by itself before main, and keeps counters in shared memory under a name with the
- * process's number, for tools that nobody has here. A process that is killed would leave that
- * behind, and the next one with its number complain on standard error: the memory is enough. */
-__attribute__((constructor)) static void hide_counters(void)
+/* It starts itself when it is loaded, whatever the store, so it is told before: a library's
+ * constructors come after this. */
+static void be_silent(void)
+{
+    mongoc_log_set_handler(say_nothing, NULL);
+}
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_libraries)(void) = be_silent;
+
+/* It has then made counters in shared memory, which nobody reads, and which would stay behind a
+ * process that is killed: the name goes at once. */
+__attribute__((constructor)) static void unlink_counters(void)
 {
     char name[32];
-    snprintf(name, sizeof name, "/mongoc-%u", (unsigned)getpid());
-    (void)shm_unlink(name);
-}
-
-static void start_library(void)
-{
-    mongoc_init();
-    mongoc_log_set_handler(say_nothing, NULL);
+    snprintf(name, sizeof name, "/mongoc-%d", (int)getpid());
+    shm_unlink(name);
 }
 
 /* ---- one worker's store -------------------------------------------------------------------- */
@@ -165,8 +167,7 @@ static enum err open_pool(struct mongo *m, const struct mongo_options *opt, stru
 
 enum err store_mongo_open(struct mongo **out, const struct mongo_options *opt, struct err_text *why)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, start_library);
+    mongoc_init();
     struct mongo *m = mem_zalloc(1, sizeof *m);
     m->development = opt->development;
     pthread_mutex_init(&m->lock, NULL);
