@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* twostepd with clocks that a test moves: the file that TWOSTEP_TEST_CLOCK_FILE names has two
  * numbers of 8 bytes in the machine's byte order, the wall clock in milliseconds since 1970 and
- * the milliseconds by which the monotonic clock is ahead of the machine's.
+ * the milliseconds by which the monotonic clock is ahead of the machine's (0 where the file ends).
  * Everything else is the program that is installed. */
 #include "base/clock.h"
 #include "daemon/command.h"
