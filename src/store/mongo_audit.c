@@ -104,8 +104,21 @@ static void drop(struct mongo_audit *a, size_t n)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* Writes what waits, in order: the next ones only when these are durable. What was sent twice is
- * there once. False: the store does not take it now. */
+/* In order, and each only when those before it are durable. What was sent twice, because the answer
+ * was lost, is there once: then they go one by one. */
+static enum mongo_end write_batch(struct mongo_audit *a, const bson_t *const *docs, size_t n)
+{
+    struct err_text why;
+    enum mongo_end end = mongo_db_insert_many(&a->db, MONGO_AUDIT, docs, n, &why);
+    for (size_t i = 0; end == MONGO_DUPLICATE && i < n; i++) {
+        enum mongo_end one = mongo_db_insert(&a->db, MONGO_AUDIT, docs[i], &why);
+        if (one != MONGO_DONE && one != MONGO_DUPLICATE)
+            return one;
+    }
+    return end == MONGO_DUPLICATE ? MONGO_DONE : end;
+}
+
+/* False: the store does not take it now. */
 static bool write_waiting(struct mongo_audit *a)
 {
     const bson_t *docs[INSERT_MAX];
@@ -118,7 +131,7 @@ static bool write_waiting(struct mongo_audit *a)
     }
     while (a->begun && (n = peek(a, docs)) > 0) {
         mongo_db_set_budget(&a->db, WRITE_MS);
-        if (mongo_db_insert_many(&a->db, MONGO_AUDIT, docs, n, &why) != MONGO_DONE)
+        if (write_batch(a, docs, n) != MONGO_DONE)
             return false;
         drop(a, n);
     }

@@ -366,11 +366,10 @@ enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection i
         mongo_put_doc(&array, key, docs[i]);
     }
     mongo_put_end_array(&command, &array);
-    mongo_put_bool(&command, "ordered", false);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
     bson_destroy(&reply);
     bson_destroy(&command);
-    return end == MONGO_DUPLICATE ? MONGO_DONE : end;
+    return end;
 }
 
 enum mongo_end mongo_db_delete(struct mongo_db *db, enum mongo_collection in, const bson_t *filter,
