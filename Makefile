@@ -22,7 +22,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPI
 CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(HARDEN) -pthread -MMD -MP -D_GNU_SOURCE -DTWOSTEP_VERSION='"$(VERSION)"'
 CPPFLAGS += -Iinclude -Isrc -I$(BUILD)/gen -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
+LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lssl -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
 
 # ---- the API: C from proto/, into $(BUILD)/gen -------------------------------------------------
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -36,12 +36,16 @@ MAIL_TEXTS := $(sort $(wildcard src/mail/templates/*))
 MAIL_C := $(BUILD)/gen/mail_builtins.c
 MAIL_O := $(MAIL_C:.c=.o)
 
+# What reflection serves: the descriptors of proto/ and of what it imports.
+DESCRIPTORS_C := $(BUILD)/gen/rpc_descriptors.c
+DESCRIPTORS_O := $(DESCRIPTORS_C:.c=.o)
+
 # ---- the house ----------------------------------------------------------------------------------
 SRC   := $(wildcard src/*/*.c)
 MAINS := src/daemon/main.c src/cli/main.c
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 MAIN_O := $(MAINS:%.c=$(BUILD)/%.o)
-LIB_O := $(filter-out $(MAIN_O),$(OBJ)) $(GEN_O) $(MAIL_O)
+LIB_O := $(filter-out $(MAIN_O),$(OBJ)) $(GEN_O) $(MAIL_O) $(DESCRIPTORS_O)
 LIB   := $(BUILD)/libtwostep.a
 BIN   := $(BUILD)/twostepd $(BUILD)/twostepctl
 
@@ -70,7 +74,13 @@ $(GEN_O): %.o: %.c
 $(MAIL_C): src/mail/builtins.awk $(MAIL_TEXTS)
 	@mkdir -p $(@D)
 	$(Q)awk -f $^ >$@
-$(MAIL_O): %.o: %.c
+$(DESCRIPTORS_C): $(PROTOS)
+	@mkdir -p $(@D)
+	$(Q)$(PROTOC) -Iproto -I/usr/include --include_imports --descriptor_set_out=$(@:.c=.pb) $(PROTOS)
+	$(Q){ echo '#include "rpc/descriptors_internal.h"'; echo 'const unsigned char rpc_descriptor_set[] = {'; \
+	    od -An -v -tu1 $(@:.c=.pb) | sed 's/\([0-9]\) /\1,/g; s/$$/,/'; \
+	    echo '};'; echo 'const size_t rpc_descriptor_set_len = sizeof rpc_descriptor_set;'; } >$@
+$(MAIL_O) $(DESCRIPTORS_O): %.o: %.c
 	@echo "  CC    $@"
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -MMD -MP -c -o $@ $<
 
@@ -101,9 +111,9 @@ PY_STAMP := $(BUILD)/py/.stamp
 
 $(TEST_GEN_C): $(BUILD)/gen/tests/%.pb-c.c: tests/rpc/proto/%.proto
 	@mkdir -p $(@D)
-	$(Q)$(PROTOC) -Itests/rpc/proto --c_out=$(BUILD)/gen/tests $<
-$(TEST_GEN_O): %.o: %.c
-	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -c -o $@ $<
+	$(Q)$(PROTOC) -Itests/rpc/proto -I/usr/include --c_out=$(BUILD)/gen/tests $<
+$(TEST_GEN_O): %.o: %.c $(GEN_STAMP)
+	$(Q)$(CC) -std=gnu17 -g $(OPT) $(HARDEN) -pthread -I$(BUILD)/gen/tests -I$(BUILD)/gen -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/%.c $(GEN_STAMP) $(TEST_GEN_C)
 	@mkdir -p $(@D)
@@ -144,6 +154,11 @@ tsan:
 	$(Q)tests/run --sanitized build/thread
 crash: all $(PROGRAM_BIN) $(PY_STAMP)
 	$(Q)tests/run --crash $(BUILD)
+# The conformance suite of connectrpc.com against the gRPC edge, with each case that fails.
+conformance: $(RPC_BIN)
+	$(Q)deploy/install-peers.sh connectconformance
+	$(Q)build/peers/connectconformance --mode server --conf tests/rpc/conformance.yaml \
+	    -v -- $(BUILD)/tests/rpc/conformance_server
 # A minute of random HTTP/2 on a connection; FUZZ_SECONDS=3600 for longer.
 FUZZ_SECONDS ?= 60
 fuzz: $(BUILD)/fuzz/grpc_connection
@@ -152,8 +167,8 @@ fuzz: $(BUILD)/fuzz/grpc_connection
 $(BUILD)/fuzz/grpc_connection: tests/fuzz/grpc_connection_fuzz.c $(wildcard src/base/*.c src/grpc/*.c)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang -std=gnu17 -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o $@ $< \
-	    $(addprefix src/base/,arena.c buf.c clock.c err.c loop.c mem.c queue.c str.c) \
-	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lz -lpthread
+	    $(addprefix src/base/,arena.c buf.c clock.c err.c file.c loop.c mem.c metric.c queue.c str.c) \
+	    $(filter-out src/grpc/client.c src/grpc/dial.c,$(wildcard src/grpc/*.c)) -lnghttp2 -levent_core -lssl -lcrypto -lz -lpthread
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)
@@ -184,5 +199,5 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
-.PHONY: all test-programs check asan tsan crash fuzz bench lint format deps deps-test demo install clean
+-include $(OBJ:.o=.d) $(MAIL_O:.o=.d) $(DESCRIPTORS_O:.o=.d) $(UNIT_BIN:%=%.d) $(PROGRAM_BIN:%=%.d) $(RPC_BIN:%=%.d) $(BUILD)/tests/rpc/serve.d $(BENCH_BIN:%=%.d) $(SUPPORT_O:.o=.d)
+.PHONY: all test-programs check asan tsan crash conformance fuzz bench lint format deps deps-test demo install clean

@@ -1,14 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
-# buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), mailpit, a mail server in
-# Go, and mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). A part that cannot be had is left out, its tests are skipped then.
+# buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), the Go programs below, and
+# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool out
+# of Debian's package prometheus, which is not installed: that would start a service. A part that cannot
+# be had is left out, its tests are skipped then. With arguments: only those of the Go programs.
 set -uo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers=$top/build/peers # one for all builds
 patience=300 # seconds for one part
-MAILPIT=github.com/axllent/mailpit@v1.27.11
+# Name in build/peers, and the package. All but connectconformance build with Debian's Go.
+declare -A programs=(
+    [mailpit]=github.com/axllent/mailpit@v1.27.11
+    [connectconformance]=connectrpc.com/conformance/cmd/connectconformance@v1.0.5
+    [grpcurl]=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9
+    [grpc-health-probe]=github.com/grpc-ecosystem/grpc-health-probe@v0.4.19
+    [interop-client]=google.golang.org/grpc/interop/client@v1.62.2
+    [ghz]=github.com/bojand/ghz/cmd/ghz@v0.117.0
+)
 
 mkdir -p "$peers/node"
 log=$(mktemp)
@@ -52,11 +62,20 @@ go_peer() {
         >"$log" 2>&1 || skipped "go: go build: $(last_words)"
 }
 
-mailpit() {
+# The file with the version is made last: it says that the program is that one. Each program is
+# built with the Go that is here, and is left out when that is too old for it.
+go_program() {
+    local name=$1 package=${programs[$1]} fresh
     command -v go >/dev/null || return 0 # said already
-    [ -x "$peers/mailpit" ] && return
-    GOTOOLCHAIN=local GOBIN=$peers timeout "$patience" go install "$MAILPIT" >"$log" 2>&1 ||
-        skipped "mailpit: go install: $(last_words)"
+    [ -x "$peers/$name" ] && [ "$(cat "$peers/$name.version" 2>/dev/null)" = "$package" ] && return
+    fresh=$(mktemp -d)
+    if GOTOOLCHAIN=local GOBIN=$fresh timeout "$patience" go install "$package" >"$log" 2>&1; then
+        mv "$fresh"/* "$peers/$name"
+        echo "$package" >"$peers/$name.version"
+    else
+        skipped "$name: go install: $(last_words)"
+    fi
+    rm -rf "$fresh"
 }
 
 mongo_server() {
@@ -79,7 +98,30 @@ mongo_server() {
     fi
 }
 
+promtool() {
+    [ -x "$peers/promtool" ] && return
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        skipped "promtool: this is no Debian"
+        return
+    fi
+    local folder
+    folder=$(mktemp -d)
+    if (cd "$folder" && timeout "$patience" apt-get -qq download prometheus &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) >"$log" 2>&1; then
+        mv "$folder/usr/bin/promtool" "$peers/promtool"
+    else
+        skipped "promtool: apt-get download prometheus: $(last_words)"
+    fi
+    rm -rf "$folder"
+}
+
+if [ $# -gt 0 ]; then
+    command -v go >/dev/null || skipped "$*: there is no go"
+    for name; do go_program "$name"; done
+    exit
+fi
 node_peers
 go_peer
-mailpit
+for name in "${!programs[@]}"; do go_program "$name"; done
 mongo_server
+promtool

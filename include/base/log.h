@@ -4,7 +4,9 @@
 
 /* The daemon's log: one JSON object a line on standard error, written with one
  * write(2). The layer that decides logs a failure, once; layers below return it.
- * A field is a string or a number; there is no way to hand in a struct secret.
+ * A field is a string or a number; there is no way to hand in a struct secret. Whatever bytes a
+ * string has, it stays inside its line. Of one event at most LOG_PER_SECOND lines a second are
+ * written: what a peer can make happen does not fill the disk.
  * Thread: any. */
 
 #include "base/str.h"
@@ -40,6 +42,12 @@ static inline struct log_field log_i(const char *key, int64_t value)
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+
+#define LOG_PER_SECOND 20
+
+/* Writes one line `left_out` for each event of which lines were left out in a second that is
+ * over; with all, also of this one. Call it about once a second, and with all at the end. */
+void log_settle(bool all);
 
 /* Lines above this level are not written. Starts at LOG_INFO. */
 void log_set_level(enum log_level level);

@@ -21,9 +21,12 @@ struct settings {
     char *callers_file; /* empty: none */
     char *state_dir;
     char *log_level;
-    int64_t threads; /* loops; never 0 once loaded */
+    char *metrics_listen;      /* empty: no page */
+    bool metrics_allow_remote; /* beyond loopback */
+    int64_t threads;           /* loops; never 0 once loaded */
     int64_t drain_seconds;
-    bool allow_plaintext; /* beyond loopback and Unix sockets */
+    bool allow_plaintext;                                    /* beyond loopback and Unix sockets */
+    char *tls_cert_file, *tls_key_file, *tls_client_ca_file; /* "": none */
     int64_t queue_length;
     int64_t message_bytes;
     int64_t metadata_bytes;

@@ -28,6 +28,7 @@ struct clock;
 struct domain;
 struct domain_shared;
 struct keyring;
+struct metrics;
 struct store;
 
 /* For all domains of a process the same, but the store. */
@@ -39,6 +40,7 @@ struct domain_options {
     struct lockout_rule lockout;
     bool mail_is_configured; /* is there a mail server to hand mails to? */
     struct reset_limits reset_limits;
+    struct metrics *metrics; /* borrowed; mails are counted there. NULL: they are not */
 };
 
 /* Thread: startup, all of these. Fine with NULL. */

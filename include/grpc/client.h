@@ -3,7 +3,7 @@
 #define GRPC_CLIENT_H
 
 /* A small blocking gRPC client for command-line programs and tests: one connection,
- * one unary call at a time, over h2c. Thread: any, one at a time. */
+ * one unary call at a time, over h2c or TLS. Thread: any, one at a time. */
 
 #include "base/buf.h"
 #include "grpc/call.h"
@@ -14,6 +14,19 @@ struct grpc_client;
  * answers within timeout_ms. */
 MUST_CHECK enum err grpc_client_open(struct grpc_client **out, const char *address,
                                      int64_t timeout_ms, struct err_text *why);
+
+/* How to speak TLS. The server's certificate must have the host's name or address. */
+struct grpc_client_tls {
+    const char *ca_file;   /* PEM: who signs servers' certificates; NULL: whom the system trusts */
+    const char *cert_file; /* PEM: what to show of oneself; NULL: nothing */
+    const char *key_file;  /* PEM, mode 0600 or stricter; with cert_file */
+};
+
+/* As grpc_client_open over TLS, to "host:port" or "[v6]:port" (ERR_INVALID for others). Errors
+ * of a file name it; ERR_DENIED when there is no trust between the two. tls NULL: plaintext. */
+MUST_CHECK enum err grpc_client_open_tls(struct grpc_client **out, const char *address,
+                                         const struct grpc_client_tls *tls, int64_t timeout_ms,
+                                         struct err_text *why);
 void grpc_client_close(struct grpc_client *c);
 
 /* What came back. Zero bytes is an empty one. */

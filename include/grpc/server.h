@@ -2,36 +2,25 @@
 #ifndef GRPC_SERVER_H
 #define GRPC_SERVER_H
 
-/* A gRPC server over HTTP/2 (h2c) for unary calls, on the given loops. It knows
- * transport and framing, nothing of the service it carries: the service is a table
- * of methods.
+/* A gRPC server over HTTP/2 (h2c, or TLS with grpc_server_set_tls), on the given loops. It knows
+ * transport and framing, nothing of the service it carries: the service is a table of methods.
  *
  * Every loop has its own listening socket (SO_REUSEPORT) and owns what it accepts.
  * A call goes: headers complete -> admit -> message complete -> serve -> grpc_reply,
- * at once or later. What the transport itself finds wrong it answers itself
- * (unknown path, content type, sizes, compression, cardinality, deadline). */
+ * at once or later. Where the client streams, serve is called for each message and
+ * half_closed behind the last; where the server streams, grpc_send goes before
+ * grpc_reply. What the transport itself finds wrong it answers itself (unknown path,
+ * content type, sizes, compression, cardinality, deadline). */
 
 #include "base/err.h"
 #include "base/str.h"
+#include "grpc/method.h"
 
 struct clock;
-struct grpc_call;
 struct grpc_server;
+struct grpc_tls;
 struct loop;
-
-struct grpc_method {
-    const char *path; /* "/package.Service/Method" */
-
-    /* The headers are complete; the message is not there yet. May reply, and then
-     * serve is not called. NULL: nothing to check. Thread: the call's loop. */
-    void (*admit)(struct grpc_call *call, const struct grpc_method *method);
-
-    /* The one message is complete. Replies now, or keeps the id and replies later.
-     * Thread: the call's loop. */
-    void (*serve)(struct grpc_call *call, const struct grpc_method *method);
-
-    const void *ctx; /* the service's own */
-};
+struct metrics;
 
 struct grpc_limits {
     size_t message_bytes;  /* one received message, also after decompression */
@@ -39,6 +28,7 @@ struct grpc_limits {
     uint32_t streams;      /* concurrent calls on one connection */
     uint32_t connections;  /* open connections on one loop; more are closed at once */
     size_t output_bytes;   /* waiting for a slow peer before reading from it stops */
+    size_t stream_bytes;   /* of one call's messages waiting before grpc_send takes no more */
     uint32_t stall_s;      /* a peer may leave a handshake, a frame, a request or an answer
                               unfinished for so many seconds; 0: for ever */
 };
@@ -48,6 +38,7 @@ struct grpc_limits {
                           .streams = 100,                                                          \
                           .connections = 10000,                                                    \
                           .output_bytes = 256 * 1024,                                              \
+                          .stream_bytes = 64 * 1024,                                               \
                           .stall_s = 30})
 
 struct grpc_server_options {
@@ -56,7 +47,14 @@ struct grpc_server_options {
     const struct grpc_method *methods; /* borrowed; paths differ */
     size_t n_methods;
     struct grpc_limits limits;
-    struct clock *clock; /* for deadlines */
+    struct clock *clock;     /* for deadlines */
+    struct metrics *metrics; /* borrowed; what it counts goes there. NULL: it does not count */
+
+    /* A peer was sent away before it spoke HTTP/2: a handshake that failed, TLS where there
+     * is none, the reverse, or a peer that kept still for stall_s. why is a constant. NULL:
+     * nobody wants to know. Thread: the connection's loop. */
+    void (*refused)(void *ctx, const char *peer, const char *why);
+    void *refused_ctx;
 };
 
 /* Thread: startup, all of these. */
@@ -72,6 +70,22 @@ MUST_CHECK enum err grpc_server_listen(struct grpc_server *s, const char *addres
                                        char bound_out[static GRPC_ADDRESS_MAX],
                                        struct err_text *why);
 
+/* Listens on a socket that listens already and was given to this process; copies fd, which
+ * stays the caller's. The file of a Unix socket is not removed at the end. ERR_INVALID for
+ * what is no listening stream socket. Thread: startup. */
+MUST_CHECK enum err grpc_server_listen_on(struct grpc_server *s, int fd,
+                                          char bound_out[static GRPC_ADDRESS_MAX],
+                                          struct err_text *why);
+
+/* From now on every new connection over TCP speaks TLS with tls, which is the server's now;
+ * Unix sockets stay plaintext. Open connections go on as they are, and sessions that began
+ * under the last one resume, unless the clients' authorities changed. Thread: any. */
+void grpc_server_set_tls(struct grpc_server *s, struct grpc_tls *tls);
+
+/* The address of a listening stream socket, ERR_INVALID for anything else. */
+MUST_CHECK enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX],
+                                           struct err_text *why);
+
 /* Has this the form of an address? */
 bool grpc_address_is_valid(const char *address);
 
@@ -79,10 +93,11 @@ bool grpc_address_is_valid(const char *address);
  * socket? False for what is no address. */
 bool grpc_address_is_local(const char *address);
 
-/* Stops gracefully (RFC 9113 section 6.8): no new connections, GOAWAY with the highest
- * id and a PING on each, the real GOAWAY after its answer or a second, and each
- * connection closes when its calls have been answered. Returns when all are closed,
- * or after timeout_ms with ERR_TIMEOUT, and then the rest are cut. */
+/* Stops gracefully (RFC 9113 section 6.8): no new connections, the methods' draining for
+ * open calls, then GOAWAY with the highest id and a PING on each connection, the real
+ * GOAWAY after its answer or a second, and each connection closes when its calls have
+ * been answered. Returns when all are closed, or after timeout_ms with ERR_TIMEOUT, and
+ * then the rest are cut. */
 MUST_CHECK enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms);
 
 /* Closes what is open and frees. The loops must run, or never have run. Fine with NULL. */

@@ -3,13 +3,19 @@
 #define RPC_CALLERS_H
 
 /* Who may call, and what. A caller is a program: the CRM's web tier, the mobile app's
- * backend, an ops script. It shows a bearer token, `authorization: Bearer <id>.<secret>`;
- * the file holds a hash of the secret only. The file, mode 0600:
+ * backend, an ops script. It shows a bearer token, `authorization: Bearer <id>.<secret>`,
+ * of whose secret the file holds a hash only, or a client certificate with the caller's SAN, a
+ * URI or DNS name. The file, mode 0600:
  *
  *     caller "crm-web" {
  *         id          = "b7f1c0ffee5d2a90"
  *         secret_hash = "<64 hexadecimal digits>"
  *         permissions = {"login:web"}
+ *         tenants     = {"*"}
+ *     }
+ *     caller "ops" {
+ *         san         = "spiffe://crm.example/ops"
+ *         permissions = {"policy"}
  *         tenants     = {"*"}
  *     }
  *
@@ -39,7 +45,8 @@ const char *caller_permission_name(enum permission p);
 
 struct caller {
     const char *name;
-    const char *id;
+    const char *id;             /* of its token; "": it has none */
+    const char *san;            /* of its certificates; a DNS name in lower case; NULL: none */
     uint32_t permissions;       /* of enum permission */
     const char *const *tenants; /* "*" alone: all */
     size_t n_tenants;
@@ -63,16 +70,22 @@ const struct caller *callers_at(const struct callers *c, size_t i);
  * The time does not tell a wrong secret from an unknown id. */
 const struct caller *callers_authenticate(const struct callers *c, struct str authorization);
 
+/* Whose certificate has one of these names (verified, DNS names in lower case)? The first name
+ * that somebody has decides. NULL: nobody's. */
+const struct caller *callers_by_certificate(const struct callers *c, const char *const *names,
+                                            size_t n);
+
 bool caller_may_reach(const struct caller *c, struct str tenant);
 
 #define CALLER_TOKEN_MAX 128
+#define CALLER_SAN_MAX   255
 
 /* Both write the file anew, safe against another process that does the same; comments in it
  * are lost.
  *
- * Adds a caller (its id is chosen here) to the file, making it when there is none, and gives
- * its token, which is nowhere else. ERR_EXISTS for a name that is taken, ERR_INVALID for a
- * name, permission or tenant that breaks a rule. */
+ * Adds a caller to the file, making it when there is none. One without a san gets an id and a
+ * token, which is nowhere else; for one with a san token_out is empty. ERR_EXISTS for a name or
+ * san that is taken, ERR_INVALID for a name, san, permission or tenant that breaks a rule. */
 MUST_CHECK enum err callers_add(const char *path, const struct caller *caller,
                                 char token_out[static CALLER_TOKEN_MAX], struct err_text *why);
 

@@ -17,6 +17,7 @@
 struct clock;
 struct domain;
 struct executor;
+struct metrics;
 
 /* One decision on its way. Owned by one thread at a time: the loop that made it, the queue, the
  * worker, and the loop again. */
@@ -31,7 +32,8 @@ struct work {
     /* How it ended; on any but ERR_OK nothing of it is in a transactional store. */
     enum err result;
     struct err_text why;
-    bool refused; /* ERR_UNAVAILABLE without an attempt: the store counts as failed */
+    bool refused;      /* ERR_UNAVAILABLE without an attempt: the store counts as failed */
+    int64_t queued_us; /* the executor's */
 };
 #define EXECUTOR_BUDGET_MS 5000
 
@@ -46,6 +48,7 @@ struct executor_options {
     struct queue *queue;       /* borrowed; to the workers */
     struct loop *const *loops; /* borrowed */
     size_t n_loops;            /* at most EXECUTOR_LOOPS_MAX */
+    struct metrics *metrics;   /* borrowed; what it counts goes there. NULL: it does not count */
 };
 #define EXECUTOR_LOOPS_MAX 64
 
@@ -65,6 +68,10 @@ void executor_run_batch(void *ctx, struct queue_list *works);
 
 /* False while the store counts as failed. Thread: any. */
 bool executor_store_works(const struct executor *e);
+
+/* changed(ctx) is called whenever that has changed, on a worker, and must not block.
+ * Thread: startup, before the workers. */
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx);
 
 /* Since the start. Thread: any. */
 struct executor_counts {

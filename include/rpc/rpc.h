@@ -7,6 +7,7 @@
  * jobs of a turn go to the executor; a job that comes back is encoded as the answer.
  * Thread: startup, unless it says otherwise. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct callers;
@@ -15,6 +16,7 @@ struct executor;
 struct grpc_method;
 struct grpc_server;
 struct loop;
+struct metrics;
 struct rpc;
 
 struct rpc_options {
@@ -23,6 +25,7 @@ struct rpc_options {
     struct clock *clock;
     struct loop *const *loops; /* borrowed; those of the server */
     size_t n_loops;
+    struct metrics *metrics; /* borrowed; what it counts goes there. NULL: it does not count */
     /* There is a new mail in the outbox. Called on a loop; must not block. */
     void (*mail_queued)(void *ctx);
     void *mail_ctx;
@@ -41,5 +44,8 @@ void rpc_attach(struct rpc *r, struct grpc_server *server);
 
 /* From now on health says NOT_SERVING. Thread: any. */
 void rpc_stop_serving(struct rpc *r);
+
+/* What health says. Thread: any. */
+bool rpc_is_serving(const struct rpc *r);
 
 #endif

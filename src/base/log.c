@@ -4,8 +4,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/throttle.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -18,6 +20,9 @@ static const struct str level_names[] = {
 #define N_LEVELS (sizeof level_names / sizeof level_names[0])
 
 static _Atomic int max_level = LOG_INFO;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct throttle throttle = {.per_second = LOG_PER_SECOND}; /* guarded by lock */
 
 void log_set_level(enum log_level level)
 {
@@ -47,10 +52,9 @@ static void write_line(const struct buf *line)
     }
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n)
+static void compose(enum log_level level, const char *event, const struct log_field *fields,
+                    size_t n)
 {
-    if ((int)level > atomic_load(&max_level))
-        return;
     struct buf line = BUF_INIT;
     json_begin(&line);
     json_time(&line, "time", clock_wall_ms(clock_system()));
@@ -66,4 +70,31 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     buf_append_byte(&line, '\n');
     write_line(&line);
     buf_release(&line);
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n)
+{
+    if ((int)level > atomic_load(&max_level))
+        return;
+    int64_t now_ms = clock_mono_ms(clock_system());
+    pthread_mutex_lock(&lock);
+    bool passes = throttle_take(&throttle, event, now_ms);
+    pthread_mutex_unlock(&lock);
+    if (passes)
+        compose(level, event, fields, n);
+}
+
+void log_settle(bool all)
+{
+    const char *event;
+    uint64_t n;
+    int64_t now_ms = all ? INT64_MAX : clock_mono_ms(clock_system());
+    for (bool more = true; more;) {
+        pthread_mutex_lock(&lock);
+        more = throttle_settle(&throttle, now_ms, &event, &n);
+        pthread_mutex_unlock(&lock);
+        if (more)
+            compose(LOG_WARN, "left_out",
+                    (const struct log_field[]){log_c("of", event), log_i("lines", (int64_t)n)}, 2);
+    }
 }

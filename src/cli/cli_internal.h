@@ -19,6 +19,8 @@ enum cli_exit {
 struct cli_options {
     const char *server;
     const char *token_file; /* NULL: no credential is sent */
+    bool tls;
+    const char *tls_ca, *tls_cert, *tls_key; /* files; NULL: none */
     int64_t timeout_ms;
     bool json;
 };

@@ -18,6 +18,7 @@ struct callers_args {
     uint32_t permissions;
     char *tenants[CALLER_TENANTS_MAX]; /* pieces of what was given */
     size_t n_tenants;
+    const char *san;
 };
 
 static enum cli_exit failed(enum err e, const struct err_text *why)
@@ -32,6 +33,8 @@ static const struct argp_option add_options[] = {
     {"permissions", 'P', "LIST", 0,
      "What the caller may do: login:web, login:mobile, policy, admin", 0},
     {"tenants", 'n', "LIST", 0, "Which tenants it may reach, or '*' for all", 0},
+    {"san", 'S', "NAME", 0,
+     "No token: it is known by this URI or DNS name in its client certificate", 0},
     {0},
 };
 
@@ -72,6 +75,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'n':
         add_tenants(a, arg, state);
         return 0;
+    case 'S':
+        a->san = arg;
+        return 0;
     default:
         return arg_positional(key, arg, state, a->words, a->n_words, a->n_words);
     }
@@ -88,6 +94,14 @@ static error_t parse_add(int key, char *arg, struct argp_state *state)
 }
 
 /* ---- add ----------------------------------------------------------------------------------- */
+
+static void print_added(const struct callers_args *a)
+{
+    if (a->options->json)
+        proto_json_print(json_pack("{s:s,s:s}", "name", a->words[1], "san", a->san));
+    else
+        term_field("added", "%s; twostepd knows it after a restart", a->words[1]);
+}
 
 static void print_token(const struct callers_args *a, const char *token)
 {
@@ -106,8 +120,8 @@ static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
         .options = add_options,
         .parser = parse_add,
         .args_doc = "FILE NAME",
-        .doc = "Adds a caller and prints its token, which is in no file. Makes the file, mode "
-               "0600, when there is none.",
+        .doc = "Adds a caller and prints its token, which is in no file; with --san it has none. "
+               "Makes the file, mode 0600, when there is none.",
         .children = cli_children,
     };
     struct callers_args a = {.options = options, .n_words = 2};
@@ -115,6 +129,7 @@ static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
 
     const struct caller caller = {
         .name = a.words[1],
+        .san = a.san,
         .permissions = a.permissions,
         .tenants = (const char *const *)a.tenants,
         .n_tenants = a.n_tenants,
@@ -124,7 +139,10 @@ static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
     enum err e = callers_add(a.words[0], &caller, token, &why);
     if (e != ERR_OK)
         return failed(e, &why);
-    print_token(&a, token);
+    if (a.san != NULL)
+        print_added(&a);
+    else
+        print_token(&a, token);
     secret_wipe(token, sizeof token);
     return CLI_DONE;
 }
@@ -141,14 +159,18 @@ static json_t *caller_json(const struct caller *c)
     json_t *tenants = json_array();
     for (size_t i = 0; i < c->n_tenants; i++)
         json_array_append_new(tenants, json_string(c->tenants[i]));
-    return json_pack("{s:s,s:s,s:o,s:o}", "name", c->name, "id", c->id, "permissions", permissions,
-                     "tenants", tenants);
+    return json_pack("{s:s,s:s,s:s*,s:o,s:o}", "name", c->name, "id", c->id, "san", c->san,
+                     "permissions", permissions, "tenants", tenants);
 }
 
 static void show_caller(const struct caller *c)
 {
     printf("%s\n", c->name);
-    printf("  id           %s\n  permissions ", c->id);
+    if (c->id[0] != '\0')
+        printf("  id           %s\n", c->id);
+    if (c->san != NULL)
+        printf("  san          %s\n", c->san);
+    printf("  permissions ");
     for (size_t i = 0; i < N_PERMISSIONS; i++)
         if ((c->permissions & (uint32_t)all_permissions[i]) != 0)
             printf(" %s", caller_permission_name(all_permissions[i]));
@@ -197,7 +219,8 @@ static enum cli_exit run_remove(struct cli_options *options, int argc, char **ar
     static const struct argp argp = {
         .parser = parse,
         .args_doc = "FILE NAME",
-        .doc = "Removes a caller: its token is nobody's once twostepd has restarted.",
+        .doc = "Removes a caller: its token or certificate is nobody's once twostepd has "
+               "restarted.",
         .children = cli_children,
     };
     struct callers_args a = {.options = options, .n_words = 2};

@@ -28,11 +28,18 @@ static const struct command top = {
 
 /* ---- the options that every command takes -------------------------------------------- */
 
+/* Without a short form. */
+enum { OPTION_TLS = 0x100, OPTION_TLS_CA, OPTION_TLS_CERT, OPTION_TLS_KEY };
+
 static const struct argp_option options_table[] = {
     {0, 0, 0, 0, "Options of every command:", 0},
     {"server", 's', "ADDR", 0,
      "Where twostepd listens: host:port, [v6]:port or unix:PATH (default " DEFAULT_SERVER ")", 0},
     {"token-file", 't', "FILE", 0, "A private file (mode 0600) with this caller's token", 0},
+    {"tls", OPTION_TLS, 0, 0, "Speak TLS; the system's authorities vouch for the server", 0},
+    {"tls-ca", OPTION_TLS_CA, "FILE", 0, "Speak TLS; these authorities vouch for it (PEM)", 0},
+    {"tls-cert", OPTION_TLS_CERT, "FILE", 0, "Speak TLS, and show this certificate (PEM)", 0},
+    {"tls-key", OPTION_TLS_KEY, "FILE", 0, "Its key (PEM, mode 0600)", 0},
     {"timeout", 'T', "TIME", 0, "How long to wait for an answer (default 10s)", 0},
     {"json", 'j', 0, 0, "Print the answer as JSON", 0},
     {0},
@@ -47,6 +54,24 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 't':
         options->token_file = arg;
+        return 0;
+    case OPTION_TLS:
+        options->tls = true;
+        return 0;
+    case OPTION_TLS_CA:
+        options->tls = true;
+        options->tls_ca = arg;
+        return 0;
+    case OPTION_TLS_CERT:
+        options->tls = true;
+        options->tls_cert = arg;
+        return 0;
+    case OPTION_TLS_KEY:
+        options->tls_key = arg;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        if ((options->tls_cert == NULL) != (options->tls_key == NULL) && state->next == state->argc)
+            argp_error(state, "--tls-cert and --tls-key go together");
         return 0;
     case 'T':
         if (!arg_duration(arg, &options->timeout_ms) || options->timeout_ms == 0)

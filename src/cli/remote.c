@@ -45,9 +45,17 @@ static enum err read_authorization(char out[static AUTHORIZATION], size_t *len_o
 static enum cli_exit tell_no_answer(const struct cli_options *options, enum err e,
                                     const struct err_text *why)
 {
-    if (e == ERR_INVALID) {
+    bool is_unix = str_has_prefix(str_from(options->server), STR("unix:"));
+    bool is_address = grpc_address_is_valid(options->server) && !(is_unix && options->tls);
+    if (e == ERR_INVALID && !is_address) {
         term_problem("--server: '%s': %s", options->server, why->text);
         return CLI_USAGE;
+    }
+    if (e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_DENIED) {
+        term_problem("%s: %s", options->server, why->text);
+        if (e == ERR_DENIED && options->tls_ca == NULL)
+            term_detail("--tls-ca=FILE names who vouches for the server");
+        return CLI_UNDECIDED;
     }
     term_problem("no answer from %s: %s", options->server, why->text);
     term_detail("is twostepd running there? --server=ADDR names another place");
@@ -58,7 +66,10 @@ static enum err exchange(const struct cli_options *options, const struct grpc_cl
                          struct grpc_client_reply *reply, struct err_text *why)
 {
     struct grpc_client *client;
-    TRY(grpc_client_open(&client, options->server, options->timeout_ms, why));
+    const struct grpc_client_tls tls = {
+        .ca_file = options->tls_ca, .cert_file = options->tls_cert, .key_file = options->tls_key};
+    TRY(grpc_client_open_tls(&client, options->server, options->tls ? &tls : NULL,
+                             options->timeout_ms, why));
     enum err e = grpc_client_call(client, call, reply, why);
     grpc_client_close(client);
     return e;
@@ -76,7 +87,7 @@ static enum cli_exit send_request(struct grpc_client_reply *reply,
         term_problem("%s", why.text);
         return CLI_UNDECIDED;
     }
-    if (len > 0 && !grpc_address_is_local(options->server))
+    if (len > 0 && !options->tls && !grpc_address_is_local(options->server))
         term_problem("warning: the token goes to %s without encryption", options->server);
 
     struct buf packed = BUF_INIT;

@@ -14,12 +14,15 @@
 #include "domain/domain.h"
 #include "domain/lockout.h"
 #include "grpc/server.h"
+#include "listeners_internal.h"
 #include "mailroom_internal.h"
 #include "rpc/callers.h"
 #include "rpc/executor.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
 #include "stores_internal.h"
+#include "systemd_internal.h"
+#include "watch_internal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -56,6 +59,8 @@ struct store_worker {
 struct daemon {
     const struct settings *set;
     struct clock *clock;
+    struct listeners *listeners;
+    struct watch *watch; /* NULL: nobody watches */
     struct keyring *keyring;
     struct callers *callers;
     struct stores *stores;
@@ -90,21 +95,25 @@ static int start_process(struct daemon *d, struct err_text *why)
     return EX_OK;
 }
 
-/* What is more than this machine needs callers, and in so many words that there is no TLS. */
 static int check_listen(struct daemon *d, struct err_text *why)
 {
-    const char *listen = d->set->listen;
-    const char *wrong = NULL;
-    if (!grpc_address_is_valid(listen))
-        wrong = "is none of host:port, [v6]:port and unix:PATH";
-    else if (!grpc_address_is_local(listen) && d->set->callers_file[0] == '\0')
-        wrong = "is more than this machine, and there is no callers_file";
-    else if (!grpc_address_is_local(listen) && !d->set->allow_plaintext)
-        wrong = "is more than this machine, and without TLS that needs allow_plaintext";
-    if (wrong == NULL)
-        return EX_OK;
-    err_set(why, ERR_DENIED, NULL, "listen: %.60s %s", listen, wrong);
-    return EX_CONFIG;
+    enum err e = listeners_new(&d->listeners, d->set, systemd_take_sockets(), why);
+    return e == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static void stop_listen(struct daemon *d)
+{
+    listeners_free(d->listeners);
+}
+
+static int start_watch(struct daemon *d, struct err_text *why)
+{
+    return watch_new(&d->watch, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static void stop_watch(struct daemon *d)
+{
+    watch_free(d->watch);
 }
 
 static int start_keyring(struct daemon *d, struct err_text *why)
@@ -184,6 +193,7 @@ static struct domain_options domain_options(const struct daemon *d)
         .clock = d->clock,
         .lockout = lockout_rule(&lockout),
         .mail_is_configured = d->mailroom != NULL,
+        .metrics = watch_metrics(d->watch),
         .reset_limits = {.window_ms = RESET_LIMIT_WINDOW_MS,
                          .per_user = (uint32_t)d->set->reset_limit_user,
                          .per_address = (uint32_t)d->set->reset_limit_address,
@@ -257,25 +267,32 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                                         .clock = d->clock,
                                         .queue = d->queue,
                                         .loops = d->loops,
-                                        .n_loops = d->n_loops};
+                                        .n_loops = d->n_loops,
+                                        .metrics = watch_metrics(d->watch)};
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
                               .callers = d->callers,
                               .clock = d->clock,
                               .loops = d->loops,
                               .n_loops = d->n_loops,
+                              .metrics = watch_metrics(d->watch),
                               .mail_queued = mailroom_wake,
                               .mail_ctx = d->mailroom};
     d->rpc = rpc_new(&opt);
-    struct grpc_server_options server = {
-        .loops = d->loops, .n_loops = d->n_loops, .clock = d->clock, .limits = GRPC_LIMITS_DEFAULT};
+    struct grpc_server_options server = {.loops = d->loops,
+                                         .n_loops = d->n_loops,
+                                         .clock = d->clock,
+                                         .limits = GRPC_LIMITS_DEFAULT,
+                                         .refused = listeners_log_refused};
     server.limits.message_bytes = (size_t)d->set->message_bytes;
     server.limits.metadata_bytes = (size_t)d->set->metadata_bytes;
     server.limits.streams = (uint32_t)d->set->streams;
     server.limits.connections = (uint32_t)d->set->connections;
     server.limits.stall_s = (uint32_t)d->set->stall_seconds;
+    server.metrics = watch_metrics(d->watch);
     server.methods = rpc_methods(d->rpc, &server.n_methods);
     d->server = grpc_server_new(&server);
+    listeners_give_tls(d->listeners, d->server);
     rpc_attach(d->rpc, d->server);
     return EX_OK;
 }
@@ -333,22 +350,30 @@ static void stop_mail_thread(struct daemon *d)
     mailroom_stop(d->mailroom);
 }
 
+static int start_page(struct daemon *d, struct err_text *why)
+{
+    return watch_start(d->watch, d->rpc, d->executor, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+/* It tells of the drain, too. */
+static void stop_page(struct daemon *d)
+{
+    watch_stop(d->watch);
+}
+
 static int start_listening(struct daemon *d, struct err_text *why)
 {
-    char bound[GRPC_ADDRESS_MAX];
-    struct err_text cause = {0};
-    enum err e = grpc_server_listen(d->server, d->set->listen, bound, &cause);
-    if (e != ERR_OK) {
-        err_set(why, e, NULL, "listen: %s", cause.text);
+    if (listeners_open(d->listeners, d->server, d->set, why) != ERR_OK)
         return EX_CONFIG;
-    }
     d->listening = true;
+    watch_listening(d->watch);
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
-    log_event(LOG_INFO, "listening", log_c("address", bound), log_c("version", TWOSTEP_VERSION),
+    log_event(LOG_INFO, "serving", log_c("version", TWOSTEP_VERSION),
               log_i("loops", (int64_t)d->n_loops),
               log_c("store", stores_at(d->stores, 0)->ops->name));
+    systemd_notify("READY=1");
     return EX_OK;
 }
 
@@ -357,6 +382,7 @@ static void stop_listening(struct daemon *d)
 {
     if (!d->listening)
         return;
+    systemd_notify("STOPPING=1");
     rpc_stop_serving(d->rpc);
     enum err e = grpc_server_drain(d->server, d->set->drain_seconds * 1000);
     log_event(e == ERR_OK ? LOG_INFO : LOG_WARN, "drained",
@@ -370,7 +396,8 @@ static const struct part {
     bool check; /* --check-config starts it: it reads files and touches nothing */
 } parts[] = {
     {"process", start_process, NULL, true},
-    {"listen", check_listen, NULL, true},
+    {"listen", check_listen, stop_listen, true},
+    {"metrics", start_watch, stop_watch, true},
     {"keyring", start_keyring, stop_keyring, true},
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
@@ -381,6 +408,7 @@ static const struct part {
     {"rpc", start_rpc, stop_rpc, false},
     {"workers", start_workers, stop_workers, false},
     {"mail thread", start_mail_thread, stop_mail_thread, false},
+    {"page", start_page, stop_page, false},
     {"listener", start_listening, stop_listening, false},
 };
 #define N_PARTS (sizeof parts / sizeof parts[0])
@@ -418,6 +446,19 @@ static sigset_t watched_signals(void)
     return set;
 }
 
+static void reload(struct daemon *d)
+{
+    struct err_text why = {0};
+    systemd_notify_reloading();
+    if (listeners_reload_tls(d->server, d->set, &why) != ERR_OK)
+        log_event(LOG_ERROR, "reload_failed", log_c("detail", why.text));
+    else if (d->set->tls_cert_file[0] != '\0')
+        log_event(LOG_INFO, "certificates_reloaded", log_c("file", d->set->tls_cert_file));
+    log_event(LOG_WARN, "not_reloaded",
+              log_c("detail", "this version reads settings and callers at start only"));
+    systemd_notify("READY=1");
+}
+
 static void wait_for_stop(struct daemon *d, const sigset_t *set)
 {
     static const struct timespec tick = {.tv_sec = TICK_SECONDS};
@@ -428,10 +469,10 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
             return;
         }
         if (signal == SIGHUP)
-            log_event(LOG_WARN, "not_reloaded",
-                      log_c("detail", "this version reads its files at start only"));
+            reload(d);
         else
             executor_tick(d->executor);
+        log_settle(false);
     }
 }
 
@@ -445,6 +486,7 @@ int daemon_run(const struct settings *settings, struct clock *clock)
     if (status == EX_OK)
         wait_for_stop(&d, &set);
     stop_parts(&d);
+    log_settle(true);
     return status;
 }
 

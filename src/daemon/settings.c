@@ -44,9 +44,14 @@ static const struct config_key keys[] = {
     TEXT(callers_file, NULL),
     TEXT(state_dir, NULL),
     TEXT(log_level, "info"),
+    TEXT(metrics_listen, NULL),
+    FLAG(metrics_allow_remote, "no"),
     NUMBER(threads, "0", 0, THREADS_MAX),
     NUMBER(drain_seconds, "30", 0, 3600),
     FLAG(allow_plaintext, "no"),
+    TEXT(tls_cert_file, NULL),
+    TEXT(tls_key_file, NULL),
+    TEXT(tls_client_ca_file, NULL),
     NUMBER(queue_length, "10000", 1, 1000000),
     NUMBER(message_bytes, "65536", 1024, 16777216),
     NUMBER(metadata_bytes, "8192", 1024, 65536),
@@ -144,6 +149,10 @@ static enum err check_together(const struct settings *s, struct err_text *why)
     if (settings_sqlite_path(s) == NULL && !is_mongodb(s->store)) /* which may hold a password */
         return err_set(why, ERR_INVALID, NULL,
                        "store: none of sqlite:PATH, mongodb://… and mongodb+srv://…");
+    if ((s->tls_cert_file[0] == '\0') != (s->tls_key_file[0] == '\0'))
+        return err_set(why, ERR_INVALID, NULL, "tls_cert_file: goes together with tls_key_file");
+    if (s->tls_client_ca_file[0] != '\0' && s->tls_cert_file[0] == '\0')
+        return err_set(why, ERR_INVALID, NULL, "tls_client_ca_file: goes with a tls_cert_file");
     if (s->lockout_longest_wait < s->lockout_first_wait)
         return err_set(why, ERR_INVALID, NULL,
                        "lockout_longest_wait: shorter than lockout_first_wait");

@@ -7,6 +7,7 @@
 #include "crypto/secret.h"
 #include "domain_internal.h"
 #include "keys_internal.h"
+#include "outbox_internal.h"
 #include "policy_cache_internal.h"
 #include "store/store.h"
 
@@ -40,6 +41,7 @@ struct domain *domain_new(const struct domain_options *opt)
     d->shared = opt->shared;
     d->scratch = secret_new();
     d->key = secret_new();
+    outbox_count_into(d, opt->metrics);
     return d;
 }
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct keys;
+struct metric;
 struct policy_cache;
 struct secret;
 
@@ -45,9 +46,10 @@ struct domain {
     struct secret *scratch; /* one opened TOTP secret at a time; empty between jobs */
     struct secret *key;     /* the data key that keys_get gave out last */
     struct audit audit;
-    int64_t budget_ms;   /* of the present job */
-    bool caches_touched; /* the present job changed what caches hold, and may be undone */
-    bool opened;         /* this batch has opened what domain_prepare opens */
+    struct metric *mails; /* by enum outbox_event */
+    int64_t budget_ms;    /* of the present job */
+    bool caches_touched;  /* the present job changed what caches hold, and may be undone */
+    bool opened;          /* this batch has opened what domain_prepare opens */
 };
 
 #endif

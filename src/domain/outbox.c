@@ -3,6 +3,7 @@
 
 #include "audit_internal.h"
 #include "base/clock.h"
+#include "base/metric.h"
 #include "crypto/random.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
@@ -65,6 +66,28 @@ enum err outbox_seal_token(struct domain *d, struct tenant_id t, struct user_id 
     seal_close(m->token, key, &binding, token);
     m->token_len = (uint16_t)(token->len + SEAL_OVERHEAD);
     return ERR_OK;
+}
+
+void outbox_count_into(struct domain *d, struct metrics *metrics)
+{
+    static const char *const events[OUTBOX_EVENTS] = {
+        [OUTBOX_EVENT_QUEUED] = "queued",
+        [OUTBOX_EVENT_SENT] = "sent",
+        [OUTBOX_EVENT_DEFERRED] = "deferred",
+        [OUTBOX_EVENT_FAILED] = "failed",
+    };
+    d->mails = metric_new(
+        metrics,
+        &(struct metric_options){
+            .name = "twostep_mails_total",
+            .help = "What became of mails: put into the outbox, taken by the mail server, to be "
+                    "tried again, given up.",
+            .rows = {.n_names = 1, .names = {"event"}, .n = OUTBOX_EVENTS, .values = events}});
+}
+
+void outbox_count(struct domain *d, enum outbox_event event)
+{
+    metric_add(d->mails, event, 1);
 }
 
 bool outbox_notice(const struct domain *d, const struct factor *f, int64_t now_ms, struct mail *out)
@@ -161,6 +184,7 @@ static enum err fail(struct domain *d, const struct outbox_parcel *p, const char
     TRY(store->outbox->mail_failed(store, tenant_of(&p->leased), user_of(&p->leased),
                                    p->leased.mail.id, error, why));
     note_end(d, p, "failed", error);
+    outbox_count(d, OUTBOX_EVENT_FAILED);
     return ERR_OK;
 }
 
@@ -236,6 +260,7 @@ static enum err defer(struct domain *d, const struct outbox_report *r, struct er
     TRY(store->outbox->mail_deferred(store, tenant_of(l), user_of(l), l->mail.id, due, r->error,
                                      why));
     note_end(d, r->parcel, "deferred", r->error);
+    outbox_count(d, OUTBOX_EVENT_DEFERRED);
     return ERR_OK;
 }
 
@@ -247,6 +272,7 @@ enum err outbox_report(struct domain *d, const struct outbox_report *report, str
     case OUTBOX_SENT:
         TRY(store->outbox->mail_sent(store, tenant_of(l), user_of(l), l->mail.id, why));
         note_end(d, report->parcel, "sent", "");
+        outbox_count(d, OUTBOX_EVENT_SENT);
         return ERR_OK;
     case OUTBOX_DEFERRED:
         return defer(d, report, why);

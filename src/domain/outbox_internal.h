@@ -6,6 +6,7 @@
 
 #include "domain/outbox.h"
 
+struct metrics;
 struct secret;
 
 /* Both are checked values of at most their fields' sizes. */
@@ -19,5 +20,18 @@ MUST_CHECK enum err outbox_seal_token(struct domain *d, struct tenant_id t, stru
 /* Writes the notice that f was confirmed; false when nobody gave an address for it. */
 bool outbox_notice(const struct domain *d, const struct factor *f, int64_t now_ms,
                    struct mail *out);
+
+enum outbox_event {
+    OUTBOX_EVENT_QUEUED,
+    OUTBOX_EVENT_SENT,
+    OUTBOX_EVENT_DEFERRED,
+    OUTBOX_EVENT_FAILED,
+    OUTBOX_EVENTS
+};
+
+/* From now on events are counted there; metrics may be NULL. An event counts when it is decided:
+ * if its batch then fails, it counts again with the next try. */
+void outbox_count_into(struct domain *d, struct metrics *metrics);
+void outbox_count(struct domain *d, enum outbox_event event);
 
 #endif

@@ -128,6 +128,8 @@ enum err reset_request_mail(struct domain *d, const struct reset_mail_request *r
     struct store *store = d->opt.store;
     TRY(store->outbox->reset_put(store, req->tenant, req->user, &r, &put, why));
     TRY(settle(&put, &r, out, why));
+    if (put.result == RESET_PUT)
+        outbox_count(d, OUTBOX_EVENT_QUEUED);
     note(d, "reset_request", &who, put.result == RESET_REPEATED ? "repeated" : "queued", now);
     return ERR_OK;
 }

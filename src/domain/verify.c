@@ -140,6 +140,8 @@ static enum err accept(const struct attempt *a, const struct charged *charged, i
     TRY(store->ops->accept(store, req->tenant, req->user, &acceptance, &won, a->why));
     if (won)
         *out = answer_of(a, VERIFY_ACCEPTED);
+    if (won && has_notice)
+        outbox_count(a->d, OUTBOX_EVENT_QUEUED);
     return ERR_OK;
 }
 

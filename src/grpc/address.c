@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -110,6 +111,15 @@ void address_text(const struct address *a, char *out, size_t room)
     } else {
         snprintf(out, room, "unix");
     }
+}
+
+bool address_host(const char *text, char out[static GRPC_ADDRESS_MAX])
+{
+    struct host_port hp;
+    if (is_unix(text) || !split(text, &hp))
+        return false;
+    memcpy(out, hp.host, GRPC_ADDRESS_MAX);
+    return true;
 }
 
 static bool host_is_local(const char *host)
@@ -234,6 +244,20 @@ static enum err remove_stale(const struct address *a, const char *path, struct e
     return ERR_OK;
 }
 
+/* One socket n times. The first fds_out is taken, the rest are copies; all or none. */
+static bool duplicate(int *fds_out, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        fds_out[i] = fcntl(fds_out[0], F_DUPFD_CLOEXEC, 0);
+        if (fds_out[i] < 0) {
+            while (i > 1)
+                close(fds_out[--i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum err listen_unix(const struct address *a, int *fds_out, size_t n, struct err_text *why)
 {
     const struct sockaddr_un *sun = (const struct sockaddr_un *)&a->sa;
@@ -244,14 +268,46 @@ static enum err listen_unix(const struct address *a, int *fds_out, size_t n, str
     if (bind(fd, (const struct sockaddr *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0)
         return fail(a, why, fd);
     fds_out[0] = fd;
-    for (size_t i = 1; i < n; i++) {
-        fds_out[i] = dup(fd);
-        if (fds_out[i] < 0) {
-            while (i > 1)
-                close(fds_out[--i]);
-            return fail(a, why, fd);
-        }
-    }
+    return duplicate(fds_out, n) ? ERR_OK : fail(a, why, fd);
+}
+
+static bool listens(int fd)
+{
+    int type = 0, accepting = 0;
+    socklen_t len = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) == 0 && accepting != 0;
+}
+
+static enum err address_of(int fd, struct address *out, struct err_text *why)
+{
+    out->len = sizeof out->sa;
+    if (!listens(fd) || getsockname(fd, (struct sockaddr *)&out->sa, &out->len) != 0 ||
+        (out->sa.ss_family != AF_INET && out->sa.ss_family != AF_INET6 &&
+         out->sa.ss_family != AF_UNIX))
+        return err_set(why, ERR_INVALID, NULL, "file descriptor %d is no socket that listens", fd);
+    return ERR_OK;
+}
+
+enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX], struct err_text *why)
+{
+    struct address bound;
+    TRY(address_of(fd, &bound, why));
+    address_text(&bound, out, GRPC_ADDRESS_MAX);
+    return ERR_OK;
+}
+
+enum err address_adopt(int fd, struct address *bound_out, int *fds_out, size_t n,
+                       struct err_text *why)
+{
+    TRY(address_of(fd, bound_out, why));
+    fds_out[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fds_out[0] < 0)
+        return fail(bound_out, why, -1);
+    if (fcntl(fds_out[0], F_SETFL, O_NONBLOCK) != 0 || !duplicate(fds_out, n))
+        return fail(bound_out, why, fds_out[0]);
+    if (bound_out->sa.ss_family != AF_UNIX)
+        set_tcp_options(fds_out[0]);
     return ERR_OK;
 }
 

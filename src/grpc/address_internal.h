@@ -31,4 +31,12 @@ void address_text(const struct address *a, char *out, size_t room);
  * what is bound. On failure none is open; as grpc_server_listen. */
 MUST_CHECK enum err address_listen(struct address *a, int *fds_out, size_t n, struct err_text *why);
 
+/* The same with the listening socket fd, which stays the caller's; *bound_out is its address.
+ * The loops share the one socket. ERR_INVALID when it is no listening stream socket. */
+MUST_CHECK enum err address_adopt(int fd, struct address *bound_out, int *fds_out, size_t n,
+                                  struct err_text *why);
+
+/* The host of "host:port" or "[v6]:port"; false for anything else. */
+MUST_CHECK bool address_host(const char *text, char out[static GRPC_ADDRESS_MAX]);
+
 #endif

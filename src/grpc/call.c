@@ -9,20 +9,50 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-static const struct grpc_limits *limits_of(const struct grpc_call *call)
+const struct grpc_limits *call_limits(const struct grpc_call *call)
 {
     return &call->edge->server->limits;
 }
 
-static struct frame_rules rules_of(const struct grpc_call *call)
+struct frame_rules call_frame_rules(const struct grpc_call *call)
 {
-    return (struct frame_rules){.limit = limits_of(call)->message_bytes,
+    return (struct frame_rules){.limit = call_limits(call)->message_bytes,
                                 .encoding = call->head.encoding};
 }
 
-static void refuse(struct grpc_call *call, struct refusal refusal)
+bool call_is_open(const struct grpc_call *call)
 {
-    grpc_reply_status(call, refusal.status, refusal.text);
+    switch (call->state) {
+    case CALL_MESSAGE:
+    case CALL_STREAM:
+    case CALL_SERVED:
+        return true;
+    case CALL_HEADERS:
+    case CALL_ANSWERED:
+        break;
+    }
+    return false;
+}
+
+void call_lose(struct grpc_call *call)
+{
+    bool was_open = call_is_open(call);
+    call_leave(call);
+    if (was_open && call->method->gone != NULL)
+        call->method->gone(call, call->method);
+}
+
+void call_refuse(struct grpc_call *call, struct refusal refusal)
+{
+    call_lose(call);
+    reply_submit(call, &(struct grpc_answer){.status = refusal.status,
+                                             .status_message = str_from(refusal.text)});
+}
+
+void call_tell_draining(struct grpc_call *call)
+{
+    if (call_is_open(call) && call->method->draining != NULL)
+        call->method->draining(call, call->method);
 }
 
 static int64_t now_ms(const struct grpc_call *call)
@@ -45,7 +75,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (left > 0)
         wake_in(call, left);
     else
-        refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "deadline exceeded"});
+        call_refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "deadline exceeded"});
 }
 
 struct grpc_call *call_new(struct edge *edge, uint32_t slot)
@@ -61,6 +91,7 @@ void call_free(struct grpc_call *call)
 {
     head_release(&call->head);
     frame_release(&call->frame);
+    stream_release(&call->flow);
     buf_release(&call->answer);
     free(call);
 }
@@ -72,10 +103,13 @@ struct grpc_call *call_open(struct conn *conn, int32_t stream)
     call->stream = stream;
     call->state = CALL_HEADERS;
     call->request_ended = false;
+    call->method = NULL;
     call->context = NULL;
+    call->memory = NULL;
     call->deadline_ms = INT64_MAX;
     call->opened = call->touched = conn->edge->now_s;
     TAILQ_INSERT_TAIL(&conn->calls, call, link);
+    tally_opened(call);
     return call;
 }
 
@@ -90,8 +124,12 @@ void call_leave(struct grpc_call *call)
 void call_close(struct grpc_call *call)
 {
     struct conn *conn = call->conn;
+    if (call->state == CALL_MESSAGE || call->state == CALL_SERVED)
+        tally_ended(call, GRPC_CANCELLED);
+    tally_closed(call);
     if (call->state != CALL_ANSWERED)
-        call_leave(call);
+        call_lose(call);
+    stream_reset(call);
     reply_release(call);
     frame_reset(&call->frame);
     head_reset(&call->head);
@@ -104,7 +142,7 @@ void call_close(struct grpc_call *call)
 
 bool call_header(struct grpc_call *call, struct str name, struct str value)
 {
-    size_t limit = limits_of(call)->metadata_bytes;
+    size_t limit = call_limits(call)->metadata_bytes;
     return call->state == CALL_HEADERS ? head_take(&call->head, name, value, limit)
                                        : head_take_trailer(&call->head, name, value, limit);
 }
@@ -112,7 +150,7 @@ bool call_header(struct grpc_call *call, struct str name, struct str value)
 /* What the headers ask for; the deadline runs from here. */
 static struct refusal examine(struct grpc_call *call)
 {
-    struct refusal refusal = head_finish(&call->head, limits_of(call)->metadata_bytes);
+    struct refusal refusal = head_finish(&call->head, call_limits(call)->metadata_bytes);
     if (refusal.status != GRPC_OK)
         return refusal;
     call->method = server_route(call->edge->server, head_path(&call->head));
@@ -129,41 +167,50 @@ static struct refusal examine(struct grpc_call *call)
 
 void call_headers_complete(struct grpc_call *call)
 {
-    int status = head_http_status(&call->head, limits_of(call)->metadata_bytes);
+    int status = head_http_status(&call->head, call_limits(call)->metadata_bytes);
     if (status != 200) {
         reply_http_error(call, status);
         return;
     }
     struct refusal refusal = examine(call);
+    tally_started(call);
     if (refusal.status != GRPC_OK) {
-        refuse(call, refusal);
+        call_refuse(call, refusal);
         return;
     }
-    call->state = CALL_MESSAGE;
+    call->state = call->method->streams & GRPC_CLIENT_STREAMS ? CALL_STREAM : CALL_MESSAGE;
     if (call->method->admit != NULL)
         call->method->admit(call, call->method);
+    if (call->edge->draining)
+        call_tell_draining(call);
 }
 
-void call_data(struct grpc_call *call, const uint8_t *bytes, size_t n)
+size_t call_data(struct grpc_call *call, const uint8_t *bytes, size_t n)
 {
+    if (call->state == CALL_STREAM)
+        return stream_data(call, bytes, n);
     if (call->state != CALL_MESSAGE)
-        return;
-    struct refusal refusal = frame_push(&call->frame, rules_of(call), bytes, n);
+        return n;
+    struct refusal refusal = frame_push(&call->frame, call_frame_rules(call), bytes, n);
     if (refusal.status != GRPC_OK)
-        refuse(call, refusal);
+        call_refuse(call, refusal);
+    return n;
 }
 
 void call_end(struct grpc_call *call)
 {
     call->request_ended = true;
+    if (call->state == CALL_STREAM)
+        stream_end(call);
     if (call->state != CALL_MESSAGE)
         return;
-    struct refusal refusal = frame_end(&call->frame, rules_of(call), &call->edge->gzip);
+    struct refusal refusal = frame_end(&call->frame, call_frame_rules(call), &call->edge->gzip);
     if (refusal.status != GRPC_OK) {
-        refuse(call, refusal);
+        call_refuse(call, refusal);
         return;
     }
     call->state = CALL_SERVED;
+    tally_received(call);
     call->method->serve(call, call->method);
 }
 
@@ -171,11 +218,14 @@ void call_check(struct grpc_call *call, uint32_t now, uint32_t limit)
 {
     switch (call->state) {
     case CALL_HEADERS: /* the connection's guard watches unfinished header blocks */
-    case CALL_SERVED:
         return;
     case CALL_MESSAGE:
         if (now - call->opened > limit)
-            refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "the message did not come"});
+            call_refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "the message did not come"});
+        return;
+    case CALL_STREAM:
+    case CALL_SERVED:
+        stream_check(call, now, limit);
         return;
     case CALL_ANSWERED:
         if (now - call->touched > limit)
@@ -195,8 +245,7 @@ struct grpc_call *grpc_call_find(struct grpc_server *server, struct grpc_call_id
     if (id.slot >= edge->n_slots)
         return NULL;
     struct grpc_call *call = edge->slots[id.slot];
-    bool waits = call->state == CALL_MESSAGE || call->state == CALL_SERVED;
-    return call->serial == id.serial && waits ? call : NULL;
+    return call->serial == id.serial && call_is_open(call) ? call : NULL;
 }
 
 struct grpc_call_id grpc_call_id(const struct grpc_call *call)
@@ -235,12 +284,19 @@ bool grpc_call_metadata_get(const struct grpc_call *call, const char *name, stru
 
 struct str grpc_call_message(const struct grpc_call *call)
 {
-    return call->state == CALL_SERVED ? buf_str(&call->frame.body) : (struct str){0};
+    return call->state == CALL_SERVED || call->flow.handing ? buf_str(&call->frame.body)
+                                                            : (struct str){0};
 }
 
 const char *grpc_call_peer(const struct grpc_call *call)
 {
     return call->conn->peer;
+}
+
+size_t grpc_call_peer_names(const struct grpc_call *call, const char *const **out)
+{
+    *out = NULL;
+    return call->conn->tls != NULL ? tls_link_names(call->conn->tls, out) : 0;
 }
 
 bool grpc_call_message_was_compressed(const struct grpc_call *call)
@@ -261,4 +317,14 @@ void grpc_call_set_context(struct grpc_call *call, const void *ctx)
 const void *grpc_call_context(const struct grpc_call *call)
 {
     return call->context;
+}
+
+void grpc_call_set_state(struct grpc_call *call, void *state)
+{
+    call->memory = state;
+}
+
+void *grpc_call_state(const struct grpc_call *call)
+{
+    return call->memory;
 }

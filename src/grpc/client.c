@@ -8,14 +8,10 @@
 #include "grpc/frame_internal.h"
 #include "grpc/scrub_internal.h"
 
-#include <errno.h>
 #include <nghttp2/nghttp2.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #define ANSWER_MAX      (4u * 1024 * 1024) /* bytes of a response's message */
-#define INPUT_CHUNK     16384
 #define FIXED_HEADERS   8
 #define NO_STATUS       (-1)
 #define HTTP_OK         200
@@ -39,10 +35,9 @@ struct exchange {
 };
 
 struct grpc_client {
-    int fd;
+    struct dial *dial;
     nghttp2_session *session;
     char *authority;
-    int64_t deadline_ms;
     bool greeted; /* the peer's SETTINGS came: it speaks HTTP/2 */
     struct exchange x;
 };
@@ -141,48 +136,22 @@ static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *o
 
 /* ---- the wire -------------------------------------------------------------------------- */
 
-static enum err send_bytes(struct grpc_client *c, const uint8_t *bytes, size_t n,
-                           struct err_text *why)
-{
-    while (n > 0) {
-        ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL);
-        if (sent >= 0) {
-            bytes += sent;
-            n -= (size_t)sent;
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return err_set(why, ERR_UNAVAILABLE, NULL, "cannot send: %s", strerror(errno));
-        } else if (!dial_wait(c->fd, POLLOUT, c->deadline_ms)) {
-            return err_set(why, ERR_TIMEOUT, NULL, "it did not take the request in time");
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err flush(struct grpc_client *c, struct err_text *why)
 {
     const uint8_t *bytes;
     ssize_t n;
     while ((n = nghttp2_session_mem_send(c->session, &bytes)) > 0)
-        TRY(send_bytes(c, bytes, (size_t)n, why));
+        TRY(dial_send(c->dial, bytes, (size_t)n, why));
     if (n < 0)
         return err_set(why, ERR_INTERNAL, NULL, "nghttp2: %s", nghttp2_strerror((int)n));
     return ERR_OK;
 }
 
-static enum err receive(struct grpc_client *c, struct err_text *why)
+static enum err take(void *ctx, uint8_t *bytes, size_t n, struct err_text *why)
 {
-    if (!dial_wait(c->fd, POLLIN, c->deadline_ms))
-        return err_set(why, ERR_TIMEOUT, NULL, "it did not answer in time");
-    uint8_t input[INPUT_CHUNK];
-    ssize_t n = recv(c->fd, input, sizeof input, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return ERR_OK;
-    if (n < 0)
-        return err_set(why, ERR_UNAVAILABLE, NULL, "cannot receive: %s", strerror(errno));
-    if (n == 0)
-        return err_set(why, ERR_UNAVAILABLE, NULL, "it closed the connection before an answer");
-    ssize_t taken = nghttp2_session_mem_recv(c->session, input, (size_t)n);
-    explicit_bzero(input, (size_t)n);
+    struct grpc_client *c = ctx;
+    ssize_t taken = nghttp2_session_mem_recv(c->session, bytes, n);
+    explicit_bzero(bytes, n);
     if (taken < 0)
         return err_set(why, ERR_UNAVAILABLE, NULL, "it broke the rules of HTTP/2: %s",
                        nghttp2_strerror((int)taken));
@@ -194,7 +163,7 @@ static enum err run_until(struct grpc_client *c, const bool *goal, struct err_te
 {
     TRY(flush(c, why));
     while (!*goal) {
-        TRY(receive(c, why));
+        TRY(dial_receive(c->dial, take, c, why));
         TRY(flush(c, why));
         if (!*goal && nghttp2_session_want_read(c->session) == 0)
             return err_set(why, ERR_UNAVAILABLE, NULL, "it does not speak HTTP/2 as gRPC does");
@@ -223,26 +192,38 @@ static nghttp2_session *session_new(struct grpc_client *c)
     return session;
 }
 
-enum err grpc_client_open(struct grpc_client **out, const char *address, int64_t timeout_ms,
-                          struct err_text *why)
+/* Somebody who takes the connection and keeps silent is nobody. */
+static enum err as_nobody(enum err e)
 {
-    int64_t deadline_ms = clock_mono_ms(clock_system()) + timeout_ms;
-    int fd;
-    TRY(dial_open(&fd, address, deadline_ms, why));
+    return e == ERR_TIMEOUT ? ERR_UNAVAILABLE : e;
+}
+
+enum err grpc_client_open_tls(struct grpc_client **out, const char *address,
+                              const struct grpc_client_tls *tls, int64_t timeout_ms,
+                              struct err_text *why)
+{
+    struct dial *dial;
+    enum err e = dial_open(&dial, address, tls, clock_mono_ms(clock_system()) + timeout_ms, why);
+    if (e != ERR_OK)
+        return as_nobody(e);
     struct grpc_client *c = mem_zalloc(1, sizeof *c);
-    c->fd = fd;
-    c->deadline_ms = deadline_ms;
+    c->dial = dial;
     c->authority =
         mem_strdup(str_has_prefix(str_from(address), STR("unix:")) ? "localhost" : address);
     c->session = session_new(c);
-    enum err e = run_until(c, &c->greeted, why);
+    e = run_until(c, &c->greeted, why);
     if (e != ERR_OK) {
         grpc_client_close(c);
-        /* Somebody who takes the connection and keeps silent is nobody. */
-        return e == ERR_TIMEOUT ? ERR_UNAVAILABLE : e;
+        return as_nobody(e);
     }
     *out = c;
     return ERR_OK;
+}
+
+enum err grpc_client_open(struct grpc_client **out, const char *address, int64_t timeout_ms,
+                          struct err_text *why)
+{
+    return grpc_client_open_tls(out, address, NULL, timeout_ms, why);
 }
 
 void grpc_client_close(struct grpc_client *c)
@@ -251,13 +232,14 @@ void grpc_client_close(struct grpc_client *c)
         return;
     /* A GOAWAY if the socket takes it at once; the peer gets along without. */
     const uint8_t *bytes;
+    dial_set_deadline(c->dial, 0);
     if (nghttp2_session_terminate_session(c->session, NGHTTP2_NO_ERROR) == 0) {
         ssize_t n = nghttp2_session_mem_send(c->session, &bytes);
-        if (n > 0)
-            (void)send(c->fd, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        enum err e = n > 0 ? dial_send(c->dial, bytes, (size_t)n, NULL) : ERR_OK;
+        (void)e;
     }
     nghttp2_session_del(c->session);
-    close(c->fd);
+    dial_close(c->dial);
     free(c->authority);
     free(c);
 }
@@ -309,7 +291,7 @@ static enum err submit(struct grpc_client *c, const struct grpc_client_call *cal
     nghttp2_nv *headers = mem_zalloc(FIXED_HEADERS + call->n_metadata, sizeof *headers);
     size_t n = 0;
     headers[n++] = header(STR(":method"), STR("POST"));
-    headers[n++] = header(STR(":scheme"), STR("http"));
+    headers[n++] = header(STR(":scheme"), dial_is_tls(c->dial) ? STR("https") : STR("http"));
     headers[n++] = header(STR(":path"), str_from(call->path));
     headers[n++] = header(STR(":authority"), str_from(c->authority));
     headers[n++] = header(STR("te"), STR("trailers"));
@@ -368,7 +350,7 @@ enum err grpc_client_call(struct grpc_client *c, const struct grpc_client_call *
 {
     struct exchange *x = &c->x;
     x->status = NO_STATUS;
-    c->deadline_ms = clock_mono_ms(clock_system()) + call->timeout_ms;
+    dial_set_deadline(c->dial, clock_mono_ms(clock_system()) + call->timeout_ms);
     frame_write_head(buf_reserve(&x->request, FRAME_HEAD + call->message.len), false,
                      (uint32_t)call->message.len);
     x->request.len = FRAME_HEAD;

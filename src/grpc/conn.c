@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "grpc/edge_internal.h"
+#include "grpc/tls_link_internal.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -48,6 +49,7 @@ void conn_free(struct conn *c)
     event_del(&c->readable);
     event_del(&c->writable);
     close(c->fd);
+    tls_link_free(c->tls);
     release_waiting(c);
     if (c->dirty)
         TAILQ_REMOVE(&edge->dirty, c, dirty_link);
@@ -57,9 +59,18 @@ void conn_free(struct conn *c)
     free(c);
 }
 
+/* Tells the owner of the server that a peer was sent away before its first SETTINGS. */
+static void report(const struct conn *c, const char *why)
+{
+    const struct grpc_server *server = c->edge->server;
+    if (server->refused != NULL && !c->greeted)
+        server->refused(server->refused_ctx, c->peer, why);
+}
+
 /* Queues the GOAWAY that says why, and reads no more. */
 static void end(struct conn *c, uint32_t code, const char *why)
 {
+    report(c, why);
     c->state = CONN_ENDING;
     session_must(nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
                                        nghttp2_session_get_last_proc_stream_id(c->session), code,
@@ -69,7 +80,9 @@ static void end(struct conn *c, uint32_t code, const char *why)
 static void feed(struct conn *c, const uint8_t *bytes, size_t n)
 {
     ssize_t rv = nghttp2_session_mem_recv(c->session, bytes, n);
-    if (rv < 0)
+    if (rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC && bytes[0] == TLS_LINK_FIRST_BYTE)
+        c->fault = "it speaks TLS, and here is none";
+    else if (rv < 0)
         c->fault = nghttp2_strerror((int)rv);
 }
 
@@ -88,16 +101,75 @@ static void take(struct conn *c, size_t n)
     conn_touch(c);
 }
 
+/* The peer may speak HTTP/2 from here on. */
+static void begin(struct conn *c)
+{
+    c->state = CONN_OPEN;
+    c->session = session_new(&c->edge->server->kit, &c->edge->server->limits, c);
+    conn_touch(c);
+}
+
+static void shut(struct conn *c);
+
+static void shake(struct conn *c)
+{
+    switch (tls_link_shake(c->tls)) {
+    case TLS_LINK_SHAKING:
+        break;
+    case TLS_LINK_READY:
+        begin(c);
+        break;
+    case TLS_LINK_BROKEN:
+        report(c, tls_link_problem(c->tls));
+        tally_fault(&c->edge->server->tally, TALLY_HANDSHAKE);
+        shut(c);
+        break;
+    }
+}
+
+/* n bytes of the wire are in edge->sealed. */
+static void take_sealed(struct conn *c, size_t n)
+{
+    struct edge *edge = c->edge;
+    uint8_t *in = edge->in + GUARD_FRAME_HEAD;
+    tls_link_give(c->tls, edge->sealed, n);
+    if (c->state == CONN_SHAKING)
+        shake(c);
+    while (c->state == CONN_OPEN && c->fault == NULL) {
+        ssize_t opened = tls_link_read(c->tls, in, EDGE_IN_SIZE);
+        if (opened < 0) {
+            conn_free(c);
+            return;
+        }
+        if (opened == 0)
+            break;
+        take(c, (size_t)opened);
+        explicit_bzero(in, (size_t)opened);
+    }
+    if (c->waiting.len > 0) /* TLS itself has answered, and the socket did not take all of it */
+        conn_touch(c);
+    if (c->tls == NULL || !tls_link_is_amid(c->tls))
+        c->amid_record = false;
+    else if (!c->amid_record) {
+        c->amid_record = true;
+        c->record_begun = edge->now_s;
+    }
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct conn *c = arg;
-    uint8_t *in = c->edge->in + GUARD_FRAME_HEAD;
+    uint8_t *in = c->tls != NULL ? c->edge->sealed : c->edge->in + GUARD_FRAME_HEAD;
     ssize_t n = read(fd, in, EDGE_IN_SIZE);
     if (n < 0 && is_transient(errno))
         return;
     if (n <= 0) {
         conn_free(c);
+        return;
+    }
+    if (c->tls != NULL) {
+        take_sealed(c, (size_t)n);
         return;
     }
     if (c->state == CONN_OPEN)
@@ -121,22 +193,35 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     conn_touch(c);
 }
 
-/* Empties the loop's buffer into the socket, or behind what waits for it already. */
+/* Into the socket, or behind what waits for it already. */
+static bool send_wire(void *ctx, const void *bytes, size_t n)
+{
+    struct conn *c = ctx;
+    size_t written = 0;
+    if (c->waiting.len == 0) {
+        ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL);
+        if (sent < 0 && !is_transient(errno))
+            return false;
+        written = sent > 0 ? (size_t)sent : 0;
+        if (written < n)
+            c->touched = c->edge->now_s;
+    }
+    buf_append(&c->waiting, (const uint8_t *)bytes + written, n - written);
+    return true;
+}
+
+/* Empties the loop's buffer towards the peer. */
 static bool push_out(struct conn *c)
 {
     struct edge *edge = c->edge;
-    size_t len = edge->out_len, written = 0;
+    size_t len = edge->out_len;
     edge->out_len = 0;
-    if (len > 0 && c->waiting.len == 0) {
-        ssize_t n = send(c->fd, edge->out, len, MSG_NOSIGNAL);
-        if (n < 0 && !is_transient(errno))
-            return false;
-        written = n > 0 ? (size_t)n : 0;
-        c->touched = edge->now_s;
-    }
-    buf_append(&c->waiting, edge->out + written, len - written);
+    if (len == 0)
+        return true;
+    bool sent =
+        c->tls != NULL ? tls_link_write(c->tls, edge->out, len) : send_wire(c, edge->out, len);
     explicit_bzero(edge->out, len);
-    return true;
+    return sent;
 }
 
 bool conn_put(struct conn *c, const void *bytes, size_t n)
@@ -169,6 +254,10 @@ static bool send_ready(struct conn *c)
 static void shut(struct conn *c)
 {
     release_session(c);
+    if (c->tls != NULL)
+        tls_link_end(c->tls);
+    tls_link_free(c->tls);
+    c->tls = NULL;
     release_waiting(c);
     shutdown(c->fd, SHUT_WR);
     c->state = CONN_CLOSED;
@@ -214,6 +303,11 @@ void conn_flush(struct conn *c)
 {
     if (c->state == CONN_CLOSED)
         return;
+    if (c->state == CONN_SHAKING) {
+        if (c->waiting.len > 0)
+            event_add(&c->writable, NULL);
+        return;
+    }
     if (!send_all(c)) {
         c->edge->out_len = 0;
         conn_free(c);
@@ -228,7 +322,7 @@ void conn_flush(struct conn *c)
     set_reading(c, c->waiting.len <= c->edge->server->limits.output_bytes);
 }
 
-void conn_open(struct edge *edge, int fd, const char *peer)
+void conn_open(struct edge *edge, int fd, const char *peer, bool may_seal)
 {
     struct conn *c = mem_zalloc(1, sizeof *c);
     c->edge = edge;
@@ -243,13 +337,22 @@ void conn_open(struct edge *edge, int fd, const char *peer)
     TAILQ_INSERT_TAIL(&edge->conns, c, link);
     edge->n_conns++;
     server_connection_opened(edge->server);
-    c->session = session_new(&edge->server->kit, &edge->server->limits, c);
+    if (may_seal)
+        c->tls = server_tls_link(edge->server, send_wire, c);
+    if (c->tls != NULL)
+        c->state = CONN_SHAKING;
+    else
+        begin(c);
     set_reading(c, true);
-    conn_touch(c);
 }
 
 void conn_drain(struct conn *c)
 {
+    /* It has no calls yet, and its peer takes the time that it likes. */
+    if (c->state == CONN_SHAKING) {
+        conn_free(c);
+        return;
+    }
     if (c->state != CONN_OPEN || c->drain != CONN_SERVING)
         return;
     c->drain = CONN_NOTICED;
@@ -272,12 +375,15 @@ static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
     switch (c->state) {
     case CONN_CLOSED:
         return age > EDGE_LINGER_S;
+    case CONN_SHAKING:
     case CONN_OPEN:
     case CONN_ENDING:
         break;
     }
     if (limit == 0)
         return false;
+    if (c->amid_record && now - c->record_begun > limit)
+        return true;
     return ((c->waiting.len > 0 || !c->greeted) && age > limit) ||
            guard_unfinished(&c->guard, now) > limit;
 }
@@ -285,6 +391,10 @@ static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
 void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
 {
     if (is_stalled(c, now, limit)) {
+        if (c->state != CONN_CLOSED) {
+            report(c, "it did not say enough in time");
+            tally_fault(&c->edge->server->tally, TALLY_STALLED);
+        }
         conn_free(c);
         return;
     }

@@ -2,7 +2,7 @@
 #ifndef GRPC_CONN_INTERNAL_H
 #define GRPC_CONN_INTERNAL_H
 
-/* One connection: a socket, an nghttp2 session and its calls. It reads into the loop's
+/* One connection: a socket, TLS or not, an nghttp2 session and its calls. It reads into the loop's
  * buffer and writes from the loop's buffer; only what a slow peer has not taken is
  * kept in memory of its own. Thread: its loop. */
 
@@ -17,8 +17,10 @@
 
 struct edge;
 struct nghttp2_session;
+struct tls_link;
 
 enum conn_state {
+    CONN_SHAKING, /* hands for TLS; there is no session yet */
     CONN_OPEN,
     CONN_ENDING, /* what is queued is still sent, nothing is read */
     CONN_CLOSED, /* written to the end; waits for the peer's end, throwing away what comes */
@@ -32,27 +34,30 @@ struct conn {
     TAILQ_ENTRY(conn) link;
     TAILQ_ENTRY(conn) dirty_link;
     struct edge *edge;
+    struct tls_link *tls; /* NULL: plaintext */
     struct nghttp2_session *session;
     struct call_list calls;    /* oldest first */
     struct grpc_call *current; /* the call that nghttp2 spoke of last */
     struct event readable;
     struct event writable; /* pending only while waiting is not empty */
-    struct buf waiting;    /* what the socket has not taken */
+    struct buf waiting;    /* what the socket has not taken, as it is on the wire */
     struct guard guard;
     const char *fault; /* why the connection has to end at the next flush; NULL: it has not */
     int fd;
     enum conn_state state;
     enum conn_drain drain;
-    uint32_t touched; /* the second of the opening, and of the last write when bytes wait */
-    bool dirty;       /* is in the loop's list for the flush */
-    bool greeted;     /* the peer's first SETTINGS have come */
+    uint32_t touched;      /* the second of the opening, and of the last write when bytes wait */
+    uint32_t record_begun; /* the second in which a TLS record came in part */
+    bool amid_record;
+    bool dirty;   /* is in the loop's list for the flush */
+    bool greeted; /* the peer's first SETTINGS have come */
     bool reading;
     char peer[CONN_PEER_MAX];
 };
 TAILQ_HEAD(conn_list, conn);
 
-/* Takes over the connected, non-blocking socket fd. */
-void conn_open(struct edge *edge, int fd, const char *peer);
+/* Takes over the connected, non-blocking socket fd. may_seal: TLS, if the server has any. */
+void conn_open(struct edge *edge, int fd, const char *peer, bool may_seal);
 
 /* Closes the socket at once and frees; the calls are gone. */
 void conn_free(struct conn *c);
@@ -66,7 +71,8 @@ void conn_flush(struct conn *c);
 /* Behind what was put before; within conn_flush only. False: the socket is broken. */
 bool conn_put(struct conn *c, const void *bytes, size_t n);
 
-/* Begins the graceful end; with conn_last_calls at the latest it becomes final. */
+/* Begins the graceful end; with conn_last_calls at the latest it becomes final. Frees a
+ * connection that has not begun. */
 void conn_drain(struct conn *c);
 void conn_last_calls(struct conn *c);
 

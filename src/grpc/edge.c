@@ -26,6 +26,12 @@ static void flush_dirty(void *ctx)
     }
 }
 
+static void forget_time(void *ctx)
+{
+    struct edge *edge = ctx;
+    edge->turn_us = 0;
+}
+
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -62,6 +68,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 static void take_connection(struct edge *edge, int fd, const struct address *from)
 {
     if (edge->n_conns >= edge->server->limits.connections) {
+        tally_connection_refused(&edge->server->tally);
         close(fd);
         return;
     }
@@ -69,7 +76,7 @@ static void take_connection(struct edge *edge, int fd, const struct address *fro
     address_text(from, peer, sizeof peer);
     if (TAILQ_EMPTY(&edge->conns))
         event_add(&edge->second, &one_second);
-    conn_open(edge, fd, peer);
+    conn_open(edge, fd, peer, from->sa.ss_family != AF_UNIX);
 }
 
 static void on_acceptable(evutil_socket_t listener_fd, short what, void *arg)
@@ -105,6 +112,34 @@ static void on_notice_over(evutil_socket_t fd, short what, void *arg)
         conn_last_calls(c);
 }
 
+/* Those that are due now; who becomes due by that waits for the turn after. */
+static void on_next_turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct edge *edge = arg;
+    struct grpc_call *call, *last = TAILQ_LAST(&edge->due, call_list);
+    do {
+        call = TAILQ_FIRST(&edge->due);
+        if (call == NULL)
+            return;
+        TAILQ_REMOVE(&edge->due, call, flow.link);
+        call->flow.is_due = false;
+        stream_continue(call);
+    } while (call != last);
+}
+
+void edge_call_again(struct grpc_call *call)
+{
+    static const struct timeval at_once = {0};
+    struct edge *edge = call->edge;
+    if (call->flow.is_due)
+        return;
+    call->flow.is_due = true;
+    TAILQ_INSERT_TAIL(&edge->due, call, flow.link);
+    event_add(&edge->next_turn, &at_once);
+}
+
 struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index)
 {
     struct edge *edge = mem_zalloc(1, sizeof *edge);
@@ -115,11 +150,14 @@ struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t in
     TAILQ_INIT(&edge->conns);
     TAILQ_INIT(&edge->dirty);
     TAILQ_INIT(&edge->unused);
+    TAILQ_INIT(&edge->due);
     edge->flush = (struct loop_hook){.run = flush_dirty, .ctx = edge};
+    edge->turn_over = (struct loop_hook){.run = forget_time, .ctx = edge};
     struct event_base *base = loop_base(loop);
     event_assign(&edge->second, base, -1, EV_PERSIST, on_second, edge);
     event_assign(&edge->accept_again, base, -1, 0, on_accept_again, edge);
     event_assign(&edge->notice_over, base, -1, 0, on_notice_over, edge);
+    event_assign(&edge->next_turn, base, -1, 0, on_next_turn, edge);
     return edge;
 }
 
@@ -153,11 +191,23 @@ void edge_stop_listening(struct edge *edge)
     }
 }
 
+void edge_tell_draining(struct edge *edge)
+{
+    edge->draining = true;
+    struct conn *c;
+    struct grpc_call *call;
+    TAILQ_FOREACH (c, &edge->conns, link)
+        TAILQ_FOREACH (call, &c->calls, link)
+            call_tell_draining(call);
+}
+
 void edge_drain(struct edge *edge)
 {
-    struct conn *c;
-    TAILQ_FOREACH (c, &edge->conns, link)
+    struct conn *next;
+    for (struct conn *c = TAILQ_FIRST(&edge->conns); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
         conn_drain(c);
+    }
     event_add(&edge->notice_over, &notice_time);
 }
 
@@ -168,6 +218,7 @@ void edge_close(struct edge *edge)
         conn_free(c);
     event_del(&edge->second);
     event_del(&edge->notice_over);
+    event_del(&edge->next_turn);
 }
 
 static struct grpc_call *new_call(struct edge *edge)

@@ -44,13 +44,20 @@ struct edge {
     struct call_list unused;
     uint64_t last_serial;
 
+    struct call_list due; /* streams to go on with in the next turn */
+    struct event next_turn;
+    bool draining; /* calls have been told */
+
     struct event second; /* runs while there are connections */
     uint32_t now_s;      /* counted by it */
+    int64_t turn_us;     /* the time of this turn, once it is asked for; 0: not yet */
+    struct loop_hook turn_over;
     struct event notice_over;
 
     struct gzip gzip;
     size_t out_len;
     uint8_t out[EDGE_OUT_SIZE];
+    uint8_t sealed[EDGE_IN_SIZE];                /* what came by TLS, until it is opened into in */
     uint8_t in[GUARD_FRAME_HEAD + EDGE_IN_SIZE]; /* room before it for a part of a frame header */
 };
 
@@ -63,6 +70,9 @@ void edge_listen(struct edge *edge, int fd);
 
 void edge_stop_listening(struct edge *edge);
 
+/* Tells the calls that there are and those to come. */
+void edge_tell_draining(struct edge *edge);
+
 /* Begins the graceful end of every connection. */
 void edge_drain(struct edge *edge);
 
@@ -72,5 +82,8 @@ void edge_close(struct edge *edge);
 /* An unused call, on a slot of its own. */
 struct grpc_call *edge_call_take(struct edge *edge);
 void edge_call_give(struct edge *edge, struct grpc_call *call);
+
+/* stream_continue in the next turn. */
+void edge_call_again(struct grpc_call *call);
 
 #endif

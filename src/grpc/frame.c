@@ -52,11 +52,13 @@ static struct refusal begin(struct frame *f, struct frame_rules rules)
     return REFUSAL_NONE;
 }
 
-struct refusal frame_push(struct frame *f, struct frame_rules rules, const uint8_t *bytes, size_t n)
+struct refusal frame_fill(struct frame *f, struct frame_rules rules, const uint8_t *bytes, size_t n,
+                          size_t *used_out)
 {
-    while (n > 0 && f->n_head < FRAME_HEAD) {
+    size_t left = n;
+    while (left > 0 && f->n_head < FRAME_HEAD) {
         f->head[f->n_head++] = *bytes++;
-        n--;
+        left--;
         if (f->n_head == FRAME_HEAD) {
             struct refusal refusal = begin(f, rules);
             if (refusal.status != GRPC_OK)
@@ -64,9 +66,29 @@ struct refusal frame_push(struct frame *f, struct frame_rules rules, const uint8
         }
     }
     size_t missing = f->length - f->body.len;
-    size_t take = n < missing ? n : missing;
+    size_t take = left < missing ? left : missing;
     buf_append(&f->body, bytes, take);
-    size_t extra = n - take + f->n_extra;
+    *used_out = n - left + take;
+    return REFUSAL_NONE;
+}
+
+bool frame_is_complete(const struct frame *f)
+{
+    return f->n_head == FRAME_HEAD && f->body.len >= f->length;
+}
+
+bool frame_is_begun(const struct frame *f)
+{
+    return f->n_head > 0;
+}
+
+struct refusal frame_push(struct frame *f, struct frame_rules rules, const uint8_t *bytes, size_t n)
+{
+    size_t used;
+    struct refusal refusal = frame_fill(f, rules, bytes, n, &used);
+    if (refusal.status != GRPC_OK)
+        return refusal;
+    size_t extra = n - used + f->n_extra;
     if (extra >= FRAME_HEAD)
         return (struct refusal){GRPC_UNIMPLEMENTED, "more than one message"};
     f->n_extra = (uint8_t)extra;
@@ -88,15 +110,20 @@ static struct refusal decompress(struct frame *f, size_t limit, struct gzip *gzi
     return (struct refusal){GRPC_INTERNAL, "damaged compressed message"};
 }
 
+struct refusal frame_open(struct frame *f, struct frame_rules rules, struct gzip *gzip)
+{
+    return f->compressed ? decompress(f, rules.limit, gzip) : REFUSAL_NONE;
+}
+
 struct refusal frame_end(struct frame *f, struct frame_rules rules, struct gzip *gzip)
 {
     if (f->n_head == 0)
         return (struct refusal){GRPC_UNIMPLEMENTED, "no message"};
-    if (f->n_head < FRAME_HEAD || f->body.len < f->length)
+    if (!frame_is_complete(f))
         return (struct refusal){GRPC_INTERNAL, "message cut off"};
     if (f->n_extra > 0)
         return (struct refusal){GRPC_INTERNAL, "bytes after the message"};
-    return f->compressed ? decompress(f, rules.limit, gzip) : REFUSAL_NONE;
+    return frame_open(f, rules, gzip);
 }
 
 void frame_write_head(uint8_t out[static FRAME_HEAD], bool compressed, uint32_t length)

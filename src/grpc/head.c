@@ -240,6 +240,8 @@ struct refusal head_finish(struct head *h, size_t limit)
         return (struct refusal){GRPC_RESOURCE_EXHAUSTED, "metadata too large"};
     if (h->bad_timeout)
         return (struct refusal){GRPC_INTERNAL, "malformed grpc-timeout"};
+    if (h->encoding == FRAME_FOREIGN)
+        return (struct refusal){GRPC_UNIMPLEMENTED, "unknown compression"};
     if (h->bad_binary)
         return (struct refusal){GRPC_INTERNAL, "malformed binary metadata"};
     for (size_t i = 0; i < h->n_entries; i++) {

@@ -35,16 +35,26 @@ static ssize_t offer_data(nghttp2_session *session, int32_t stream, uint8_t *buf
     (void)buf;
     (void)ctx;
     struct grpc_call *call = source->ptr;
-    size_t left = call->answer.len - call->answer_sent;
+    size_t left = reply_waiting(call);
+    bool ended = call->state == CALL_ANSWERED;
+    if (left == 0 && !ended) {
+        call->flow.deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (left > room)
-        return (ssize_t)room;
+    if (left > room || !ended)
+        return (ssize_t)(left > room ? room : left);
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (!call->is_http_error) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         submit_trailers(call);
     }
     return (ssize_t)left;
+}
+
+size_t reply_waiting(const struct grpc_call *call)
+{
+    return call->answer.len - call->answer_sent;
 }
 
 struct str reply_take(struct grpc_call *call, size_t n)
@@ -61,19 +71,20 @@ static void submit_with_data(struct grpc_call *call, const nghttp2_nv *nv, size_
     session_must(nghttp2_submit_response(call->conn->session, call->stream, nv, n, &provider));
 }
 
-/* The message with its head into call->answer; is it compressed? */
-static bool pack(struct grpc_call *call, const struct grpc_answer *a)
+/* Appends the message with its head to call->answer; is it compressed? */
+static bool pack(struct grpc_call *call, struct str message, enum grpc_compress compress)
 {
     struct buf *out = &call->answer;
-    buf_reserve(out, FRAME_HEAD + a->message.len);
-    out->len = FRAME_HEAD;
-    bool wanted = call->head.takes_gzip &&
-                  (a->compress == GRPC_COMPRESS_ALWAYS ||
-                   (a->compress == GRPC_COMPRESS_AUTO && a->message.len >= COMPRESS_MIN));
-    bool packed = wanted && gzip_deflate(&call->edge->gzip, a->message, out);
+    size_t at = out->len;
+    buf_reserve(out, FRAME_HEAD + message.len);
+    out->len += FRAME_HEAD;
+    bool wanted =
+        call->head.takes_gzip && (compress == GRPC_COMPRESS_ALWAYS ||
+                                  (compress == GRPC_COMPRESS_AUTO && message.len >= COMPRESS_MIN));
+    bool packed = wanted && gzip_deflate(&call->edge->gzip, message, out);
     if (!packed)
-        buf_append_str(out, a->message);
-    frame_write_head(out->data, packed, (uint32_t)(out->len - FRAME_HEAD));
+        buf_append_str(out, message);
+    frame_write_head(out->data + at, packed, (uint32_t)(out->len - at - FRAME_HEAD));
     return packed;
 }
 
@@ -97,7 +108,8 @@ static struct fields *make_head(const struct grpc_answer *a, size_t end)
 
 static void reply_message(struct grpc_call *call, const struct grpc_answer *a)
 {
-    size_t end = pack(call, a) ? HEAD_FIELDS : HEAD_ENCODING;
+    size_t end = pack(call, a->message, a->compress) ? HEAD_FIELDS : HEAD_ENCODING;
+    tally_sent(call);
     if (a->n_trailing > 0 || a->status_message.len > 0)
         call->trailers = make_trailers(a);
     if (a->n_initial == 0) {
@@ -133,19 +145,94 @@ static void reply_headers_and_status(struct grpc_call *call, const struct grpc_a
     submit_trailers(call);
 }
 
-void grpc_reply(struct grpc_call *call, const struct grpc_answer *answer)
+/* ---- answers of many messages ---- */
+
+static void start(struct grpc_call *call, const struct grpc_answer *a)
+{
+    call->flow.started = true;
+    call->flow.compress = a->compress;
+    bool may_pack = call->head.takes_gzip && a->compress != GRPC_COMPRESS_NEVER;
+    struct fields *head = make_head(a, may_pack ? HEAD_FIELDS : HEAD_ENCODING);
+    submit_with_data(call, head->nv, head->n);
+    free(head);
+}
+
+/* nghttp2 asks for DATA again. */
+static void resume(struct grpc_call *call)
+{
+    if (!call->flow.deferred)
+        return;
+    call->flow.deferred = false;
+    session_must(nghttp2_session_resume_data(call->conn->session, call->stream));
+}
+
+static void finish(struct grpc_call *call, const struct grpc_answer *a)
+{
+    call->trailers = make_trailers(a);
+    resume(call);
+}
+
+void reply_submit(struct grpc_call *call, const struct grpc_answer *a)
+{
+    tally_ended(call, a->status);
+    bool many = a->status == GRPC_OK && call->method->streams & GRPC_SERVER_STREAMS;
+    if (many && !call->flow.started)
+        start(call, a);
+    if (call->flow.started)
+        finish(call, a);
+    else if (a->status == GRPC_OK)
+        reply_message(call, a);
+    else if (a->n_initial > 0)
+        reply_headers_and_status(call, a);
+    else
+        reply_status_only(call, a);
+    conn_touch(call->conn);
+}
+
+static void must_be_open(const struct grpc_call *call)
 {
     loop_assert_here(call->edge->loop);
-    if (call->conn == NULL || call->state == CALL_ANSWERED)
+    if (call->conn == NULL || !call_is_open(call))
         abort();
+}
+
+void grpc_reply(struct grpc_call *call, const struct grpc_answer *answer)
+{
+    must_be_open(call);
     call_leave(call);
-    if (answer->status == GRPC_OK)
-        reply_message(call, answer);
-    else if (answer->n_initial > 0)
-        reply_headers_and_status(call, answer);
-    else
-        reply_status_only(call, answer);
+    reply_submit(call, answer);
+}
+
+void grpc_start(struct grpc_call *call, const struct grpc_metadata *initial, size_t n_initial,
+                enum grpc_compress compress)
+{
+    must_be_open(call);
+    if (call->flow.started || !(call->method->streams & GRPC_SERVER_STREAMS))
+        abort();
+    start(call,
+          &(struct grpc_answer){.initial = initial, .n_initial = n_initial, .compress = compress});
     conn_touch(call->conn);
+}
+
+bool grpc_send(struct grpc_call *call, struct str message)
+{
+    must_be_open(call);
+    if (!call->flow.started)
+        grpc_start(call, NULL, 0, GRPC_COMPRESS_AUTO);
+    if (!stream_has_room(call)) {
+        call->flow.owes_room = true;
+        return false;
+    }
+    if (reply_waiting(call) == 0)
+        call->touched = call->edge->now_s;
+    if (call->answer_sent > 0)
+        scrub_front(&call->answer, call->answer_sent);
+    call->answer_sent = 0;
+    pack(call, message, call->flow.compress);
+    tally_sent(call);
+    resume(call);
+    conn_touch(call->conn);
+    return true;
 }
 
 void grpc_reply_status(struct grpc_call *call, enum grpc_status status, const char *message)
@@ -161,6 +248,7 @@ void reply_http_error(struct grpc_call *call, int status)
     static const nghttp2_nv not_grpc[] = {FIELDS_FIXED(":status", "415"),
                                           FIELDS_FIXED("content-type", "text/plain")};
     call_leave(call);
+    tally_fault(&call->edge->server->tally, TALLY_NOT_GRPC);
     call->is_http_error = true;
     const nghttp2_nv *nv = status == 405 ? not_post : not_grpc;
     size_t n = status == 405 ? 3 : 2;

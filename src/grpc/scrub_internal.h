@@ -22,4 +22,11 @@ static inline void scrub(struct buf *b)
         buf_clear(b);
 }
 
+/* Drops the first n bytes (n <= len), and leaves no copy of the last ones. */
+static inline void scrub_front(struct buf *b, size_t n)
+{
+    buf_consume(b, n);
+    explicit_bzero(b->data + b->len, n);
+}
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "grpc/address_internal.h"
 #include "grpc/edge_internal.h"
+#include "grpc/tls_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,13 +18,17 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *opt)
     struct grpc_server *s = mem_zalloc(1, sizeof *s);
     s->limits = opt->limits;
     s->clock = opt->clock;
+    s->refused = opt->refused;
+    s->refused_ctx = opt->refused_ctx;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->tls_lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->none_open, &attr);
     pthread_condattr_destroy(&attr);
     session_kit_init(&s->kit);
+    tally_init(&s->tally, opt);
 
     s->n_routes = opt->n_methods;
     s->routes = mem_zalloc(s->n_routes, sizeof *s->routes);
@@ -66,6 +71,14 @@ static void remember_unix_path(struct grpc_server *s, const char *bound)
     s->unix_paths[s->n_unix_paths++] = mem_strdup(bound + sizeof prefix - 1);
 }
 
+static void hand_over_all(struct grpc_server *s, const int *fds)
+{
+    for (size_t i = 0; i < s->n_edges; i++) {
+        struct handover h = {.edge = s->edges[i], .fd = fds[i]};
+        loop_call(s->edges[i]->loop, hand_over, &h);
+    }
+}
+
 enum err grpc_server_listen(struct grpc_server *s, const char *address,
                             char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
 {
@@ -77,18 +90,55 @@ enum err grpc_server_listen(struct grpc_server *s, const char *address,
     if (e == ERR_OK) {
         address_text(&found[0], bound_out, GRPC_ADDRESS_MAX);
         remember_unix_path(s, bound_out);
-        for (size_t i = 0; i < s->n_edges; i++) {
-            struct handover h = {.edge = s->edges[i], .fd = fds[i]};
-            loop_call(s->edges[i]->loop, hand_over, &h);
-        }
+        hand_over_all(s, fds);
     }
     free(fds);
     return e;
 }
 
+enum err grpc_server_listen_on(struct grpc_server *s, int fd,
+                               char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
+{
+    struct address bound;
+    int *fds = mem_alloc(s->n_edges * sizeof *fds);
+    enum err e = address_adopt(fd, &bound, fds, s->n_edges, why);
+    if (e == ERR_OK) {
+        address_text(&bound, bound_out, GRPC_ADDRESS_MAX);
+        hand_over_all(s, fds);
+    }
+    free(fds);
+    return e;
+}
+
+void grpc_server_set_tls(struct grpc_server *s, struct grpc_tls *tls)
+{
+    pthread_mutex_lock(&s->tls_lock);
+    struct grpc_tls *old = s->tls;
+    if (old != NULL)
+        tls_inherit(tls, old);
+    s->tls = tls;
+    pthread_mutex_unlock(&s->tls_lock);
+    grpc_tls_free(old);
+}
+
+struct tls_link *server_tls_link(struct grpc_server *s, tls_link_out *out, void *ctx)
+{
+    pthread_mutex_lock(&s->tls_lock);
+    struct tls_link *link = NULL;
+    if (s->tls != NULL)
+        link = tls_link_new_server(tls_server_context(s->tls), out, ctx);
+    pthread_mutex_unlock(&s->tls_lock);
+    return link;
+}
+
 static void stop_listening(void *edge)
 {
     edge_stop_listening(edge);
+}
+
+static void tell_draining(void *edge)
+{
+    edge_tell_draining(edge);
 }
 
 static void drain(void *edge)
@@ -140,23 +190,26 @@ static void unlink_unix_paths(struct grpc_server *s)
     }
 }
 
-enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
-{
-    unlink_unix_paths(s);
-    /* On all loops before any says so: who is told of the end finds no door open. */
-    on_every_loop(s, stop_listening);
-    on_every_loop(s, drain);
-    if (wait_for_none(s, timeout_ms))
-        return ERR_OK;
-    on_every_loop(s, cut);
-    return ERR_TIMEOUT;
-}
-
 /* A hook that a loop still has to run lies in the edge. It runs at the end of the turn,
  * and a second call comes in a later one. */
 static void wait_a_turn(void *edge)
 {
     (void)edge;
+}
+
+enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
+{
+    unlink_unix_paths(s);
+    /* On all loops before any says so: who is told of the end finds no door open. */
+    on_every_loop(s, stop_listening);
+    /* What streams say of it leaves before the end of the connection is announced. */
+    on_every_loop(s, tell_draining);
+    on_every_loop(s, wait_a_turn);
+    on_every_loop(s, drain);
+    if (wait_for_none(s, timeout_ms))
+        return ERR_OK;
+    on_every_loop(s, cut);
+    return ERR_TIMEOUT;
 }
 
 void grpc_server_free(struct grpc_server *s)
@@ -174,16 +227,20 @@ void grpc_server_free(struct grpc_server *s)
     session_kit_release(&s->kit);
     pthread_cond_destroy(&s->none_open);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->tls_lock);
+    grpc_tls_free(s->tls);
     free(s);
 }
 
 void server_connection_opened(struct grpc_server *s)
 {
     atomic_fetch_add(&s->connections, 1);
+    tally_connection_opened(&s->tally);
 }
 
 void server_connection_closed(struct grpc_server *s)
 {
+    tally_connection_closed(&s->tally);
     if (atomic_fetch_sub(&s->connections, 1) > 1)
         return;
     pthread_mutex_lock(&s->lock);

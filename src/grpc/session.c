@@ -68,9 +68,15 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 {
     (void)flags;
     struct grpc_call *call = call_of(session, ctx, stream);
-    if (call != NULL)
-        call_data(call, bytes, n);
+    size_t used = call != NULL ? call_data(call, bytes, n) : n;
+    session_must(nghttp2_session_consume_connection(session, n));
+    session_must(nghttp2_session_consume_stream(session, stream, used));
     return 0;
+}
+
+void session_consume(struct grpc_call *call, size_t n)
+{
+    session_must(nghttp2_session_consume_stream(call->conn->session, call->stream, n));
 }
 
 static void on_request_frame(nghttp2_session *session, struct conn *c, const nghttp2_frame *frame)
@@ -129,6 +135,7 @@ static void end_early(nghttp2_session *session, struct conn *c, int32_t stream)
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
     struct conn *c = ctx;
+    tally_frame_sent(&c->edge->server->tally, frame);
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:
@@ -173,9 +180,9 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     (void)frame;
     struct conn *c = ctx;
     struct str bytes = reply_take(source->ptr, n);
-    return conn_put(c, head, GUARD_FRAME_HEAD) && conn_put(c, bytes.p, bytes.len)
-               ? 0
-               : NGHTTP2_ERR_CALLBACK_FAILURE;
+    bool put = conn_put(c, head, GUARD_FRAME_HEAD) && conn_put(c, bytes.p, bytes.len);
+    stream_sent(source->ptr);
+    return put ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 void session_kit_init(struct session_kit *kit)
@@ -191,6 +198,8 @@ void session_kit_init(struct session_kit *kit)
     nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
     nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
     session_must(nghttp2_option_new(&kit->option));
+    /* A stream's window opens as its messages are taken. */
+    nghttp2_option_set_no_auto_window_update(kit->option, 1);
     nghttp2_option_set_stream_reset_rate_limit(kit->option, RESETS_UNLIMITED, RESETS_UNLIMITED);
 }
 

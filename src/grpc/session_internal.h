@@ -11,6 +11,7 @@
 #include <nghttp2/nghttp2.h>
 
 struct conn;
+struct grpc_call;
 
 /* What all sessions of a server share; read only once made. */
 struct session_kit {
@@ -24,6 +25,9 @@ void session_kit_release(struct session_kit *kit);
 /* A session for c, with our SETTINGS ready to be sent. */
 nghttp2_session *session_new(const struct session_kit *kit, const struct grpc_limits *limits,
                              struct conn *c);
+
+/* The peer may send n more bytes on the call's stream. */
+void session_consume(struct grpc_call *call, size_t n);
 
 /* Announces the end. A PING follows, whose answer ends the notice (conn_last_calls). */
 void session_submit_notice(nghttp2_session *session);

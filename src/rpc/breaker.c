@@ -12,6 +12,8 @@
 /* What is read without the lock is changed under it. */
 struct breaker {
     uint32_t break_after;
+    void (*changed)(void *ctx); /* NULL: nobody wants to know */
+    void *changed_ctx;
     _Atomic bool open;
     _Atomic uint64_t failures;
     _Atomic uint64_t refused;
@@ -39,6 +41,19 @@ void breaker_free(struct breaker *b)
     free(b);
 }
 
+void breaker_on_change(struct breaker *b, void (*changed)(void *ctx), void *ctx)
+{
+    b->changed = changed;
+    b->changed_ctx = ctx;
+}
+
+static void set_open(struct breaker *b, bool open)
+{
+    atomic_store(&b->open, open);
+    if (b->changed != NULL)
+        b->changed(b->changed_ctx);
+}
+
 bool breaker_is_open(const struct breaker *b)
 {
     return atomic_load(&b->open);
@@ -59,7 +74,7 @@ void breaker_failed(struct breaker *b, enum err e, const struct err_text *why)
     bool news = atomic_load(&b->open) && e != ERR_UNAVAILABLE && e != b->last;
     if (breaks) {
         b->breaks++;
-        atomic_store(&b->open, true);
+        set_open(b, true);
     }
     if (breaks || news) {
         b->last = e;
@@ -75,8 +90,10 @@ void breaker_worked(struct breaker *b, uint64_t mark, bool proves)
     if (mark == atomic_load(&b->failures)) {
         b->in_a_row = 0;
         /* What only read, or did nothing at all, goes well on a full disk, too. */
-        if (proves && atomic_exchange(&b->open, false))
+        if (proves && atomic_load(&b->open)) {
+            set_open(b, false);
             log_event(LOG_INFO, "store_works", log_c("detail", "commits succeed again"));
+        }
     }
     pthread_mutex_unlock(&b->lock);
 }

@@ -16,6 +16,10 @@ struct executor_counts;
 struct breaker *breaker_new(uint32_t break_after, bool open);
 void breaker_free(struct breaker *b);
 
+/* changed(ctx) is called when it has opened or closed; it must not block, nor come back here.
+ * Thread: startup. */
+void breaker_on_change(struct breaker *b, void (*changed)(void *ctx), void *ctx);
+
 /* Open: the store counts as failed. */
 bool breaker_is_open(const struct breaker *b);
 

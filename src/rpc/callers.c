@@ -9,6 +9,7 @@
 #include "crypto/random.h"
 #include "crypto/secret.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,12 +67,26 @@ static bool is_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == n;
 }
 
+/* What a certificate's name may be: grpc_call_peer_names gives no others. */
+static bool is_san(const char *san)
+{
+    size_t n = strlen(san);
+    for (size_t i = 0; i < n; i++)
+        if (san[i] <= ' ' || san[i] > '~')
+            return false;
+    return n > 0 && n <= CALLER_SAN_MAX;
+}
+
 static enum err check_caller(const struct caller *c, struct err_text *why)
 {
     if (!is_name(c->name))
         return err_set(why, ERR_INVALID, NULL,
                        "caller \"%s\": a name is 1 to %d letters, digits, '-', '_' and '.'",
                        c->name, CALLER_NAME_MAX);
+    if (c->san != NULL && !is_san(c->san))
+        return err_set(why, ERR_INVALID, NULL,
+                       "caller \"%s\": san: a name is 1 to %d visible ASCII characters", c->name,
+                       CALLER_SAN_MAX);
     if (c->permissions == 0)
         return err_set(why, ERR_INVALID, NULL, "caller \"%s\": permissions: none given", c->name);
     if (c->n_tenants == 0 || c->n_tenants > CALLER_TENANTS_MAX)
@@ -93,6 +108,16 @@ static enum err check_caller(const struct caller *c, struct err_text *why)
 
 /* ---- in memory ---- */
 
+/* A DNS name, which has no colon, is the same in any case. */
+static char *san_as_compared(const char *san)
+{
+    char *copy = mem_strdup(san);
+    if (strchr(copy, ':') == NULL)
+        for (char *at = copy; *at != '\0'; at++)
+            *at = (char)tolower((unsigned char)*at);
+    return copy;
+}
+
 static void own(struct entry *to, const struct caller *from)
 {
     char **tenants = mem_zalloc(from->n_tenants, sizeof *tenants);
@@ -100,6 +125,7 @@ static void own(struct entry *to, const struct caller *from)
         tenants[i] = mem_strdup(from->tenants[i]);
     to->caller = (struct caller){.name = mem_strdup(from->name),
                                  .id = mem_strdup(from->id),
+                                 .san = from->san != NULL ? san_as_compared(from->san) : NULL,
                                  .permissions = from->permissions,
                                  .tenants = (const char *const *)tenants,
                                  .n_tenants = from->n_tenants};
@@ -111,13 +137,14 @@ static void disown(struct entry *e)
     union {
         const char *in;
         char *out;
-    } name = {.in = e->caller.name}, id = {.in = e->caller.id};
+    } name = {.in = e->caller.name}, id = {.in = e->caller.id}, san = {.in = e->caller.san};
     union {
         const char *const *in;
         char **out;
     } tenants = {.in = e->caller.tenants};
     free(name.out);
     free(id.out);
+    free(san.out);
     for (size_t i = 0; i < e->caller.n_tenants; i++)
         free(tenants.out[i]);
     free(tenants.out);
@@ -173,7 +200,7 @@ static void hash_secret(uint8_t out[DIGEST_LEN], struct str secret)
 static const struct entry *find_id(const struct callers *c, struct str id)
 {
     for (size_t i = 0; i < c->n; i++)
-        if (str_equal(str_from(c->list[i].caller.id), id))
+        if (id.len > 0 && str_equal(str_from(c->list[i].caller.id), id))
             return &c->list[i];
     return NULL;
 }
@@ -200,6 +227,27 @@ const struct caller *callers_authenticate(const struct callers *c, struct str au
     return e != NULL && right ? &e->caller : NULL;
 }
 
+static const struct entry *find_san(const struct callers *c, const char *san)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].caller.san != NULL && strcmp(c->list[i].caller.san, san) == 0)
+            return &c->list[i];
+    return NULL;
+}
+
+const struct caller *callers_by_certificate(const struct callers *c, const char *const *names,
+                                            size_t n)
+{
+    if (c->everybody)
+        return &c->list[0].caller;
+    for (size_t i = 0; i < n; i++) {
+        const struct entry *e = find_san(c, names[i]);
+        if (e != NULL)
+            return &e->caller;
+    }
+    return NULL;
+}
+
 bool caller_may_reach(const struct caller *c, struct str tenant)
 {
     for (size_t i = 0; i < c->n_tenants; i++)
@@ -211,8 +259,8 @@ bool caller_may_reach(const struct caller *c, struct str tenant)
 
 /* ---- the file ---- */
 
-enum { KEY_ID, KEY_SECRET_HASH, KEY_PERMISSIONS, KEY_TENANTS, N_KEYS };
-static const char *const keys[] = {"id", "secret_hash", "permissions[]", "tenants[]", NULL};
+enum { KEY_ID, KEY_SECRET_HASH, KEY_SAN, KEY_PERMISSIONS, KEY_TENANTS, N_KEYS };
+static const char *const keys[] = {"id", "secret_hash", "san", "permissions[]", "tenants[]", NULL};
 
 static enum err read_permissions(const struct config_value *value, const char *name, uint32_t *out,
                                  struct err_text *why)
@@ -236,10 +284,33 @@ static enum err check_taken(const struct callers *c, const struct caller *caller
         if (strcmp(c->list[i].caller.name, caller->name) == 0)
             return err_set(why, ERR_EXISTS, NULL, "caller \"%s\": there is one already",
                            caller->name);
-        if (strcmp(c->list[i].caller.id, caller->id) == 0)
+        if (caller->id[0] != '\0' && strcmp(c->list[i].caller.id, caller->id) == 0)
             return err_set(why, ERR_EXISTS, NULL, "caller \"%s\": id: another caller has it",
                            caller->name);
     }
+    char *san = caller->san != NULL ? san_as_compared(caller->san) : NULL;
+    bool taken = san != NULL && find_san(c, san) != NULL;
+    free(san);
+    if (taken)
+        return err_set(why, ERR_EXISTS, NULL, "caller \"%s\": san: another caller has it",
+                       caller->name);
+    return ERR_OK;
+}
+
+/* Fine without a token when there is a san. */
+static enum err read_token(const struct config_value *v, const struct caller *caller,
+                           uint8_t hash[static DIGEST_LEN], struct err_text *why)
+{
+    if (caller->san != NULL && v[KEY_ID].n == 0 && v[KEY_SECRET_HASH].n == 0)
+        return ERR_OK;
+    if (!is_name(caller->id) || strchr(caller->id, '.') != NULL)
+        return err_set(why, ERR_INVALID, NULL,
+                       "caller \"%s\": id: not 1 to %d letters, digits, '-' and '_'", caller->name,
+                       CALLER_NAME_MAX);
+    if (v[KEY_SECRET_HASH].n == 0 ||
+        !str_hex_decode(hash, DIGEST_LEN, str_from(v[KEY_SECRET_HASH].values[0])))
+        return err_set(why, ERR_INVALID, NULL,
+                       "caller \"%s\": secret_hash: not 64 hexadecimal digits", caller->name);
     return ERR_OK;
 }
 
@@ -249,20 +320,14 @@ static enum err on_section(void *ctx, const struct config_section *s, struct err
     const struct config_value *v = s->values;
     struct caller caller = {.name = s->title.p,
                             .id = v[KEY_ID].n > 0 ? v[KEY_ID].values[0] : "",
+                            .san = v[KEY_SAN].n > 0 ? v[KEY_SAN].values[0] : NULL,
                             .tenants = v[KEY_TENANTS].values,
                             .n_tenants = v[KEY_TENANTS].n};
     TRY(read_permissions(&v[KEY_PERMISSIONS], caller.name, &caller.permissions, why));
     TRY(check_caller(&caller, why));
-    if (!is_name(caller.id) || strchr(caller.id, '.') != NULL)
-        return err_set(why, ERR_INVALID, NULL,
-                       "caller \"%s\": id: not 1 to %d letters, digits, '-' and '_'", caller.name,
-                       CALLER_NAME_MAX);
+    uint8_t hash[DIGEST_LEN] = {0};
+    TRY(read_token(v, &caller, hash, why));
     TRY(check_taken(c, &caller, why));
-    uint8_t hash[DIGEST_LEN];
-    if (v[KEY_SECRET_HASH].n == 0 ||
-        !str_hex_decode(hash, DIGEST_LEN, str_from(v[KEY_SECRET_HASH].values[0])))
-        return err_set(why, ERR_INVALID, NULL,
-                       "caller \"%s\": secret_hash: not 64 hexadecimal digits", caller.name);
     memcpy(add_entry(c, &caller)->secret_hash, hash, DIGEST_LEN);
     return ERR_OK;
 }
@@ -298,8 +363,14 @@ static void write_entry(struct buf *out, const struct entry *e)
     const struct caller *c = &e->caller;
     char hash[2 * DIGEST_LEN + 1];
     str_hex_encode(hash, e->secret_hash, DIGEST_LEN);
-    buf_printf(out, "caller \"%s\" {\n    id          = \"%s\"\n    secret_hash = \"%s\"\n",
-               c->name, c->id, hash);
+    buf_printf(out, "caller \"%s\" {\n", c->name);
+    if (c->id[0] != '\0')
+        buf_printf(out, "    id          = \"%s\"\n    secret_hash = \"%s\"\n", c->id, hash);
+    if (c->san != NULL) {
+        buf_append_str(out, STR("    san         = "));
+        write_quoted(out, c->san);
+        buf_append_byte(out, '\n');
+    }
     buf_append_str(out, STR("    permissions = {"));
     const char *separator = "";
     for (size_t i = 0; i < N_PERMISSIONS; i++) {
@@ -355,9 +426,11 @@ static enum err add(const char *path, const struct caller *caller,
         return e;
     struct caller fresh = *caller;
     struct entry hashed = {0};
-    char id[2 * CALLER_ID_LEN + 1];
-    char token[CALLER_TOKEN_MAX];
-    make_token(token, &hashed, &fresh, id);
+    char id[2 * CALLER_ID_LEN + 1] = "";
+    char token[CALLER_TOKEN_MAX] = "";
+    fresh.id = id;
+    if (caller->san == NULL)
+        make_token(token, &hashed, &fresh, id);
     e = check_taken(c, &fresh, why);
     if (e == ERR_OK) {
         memcpy(add_entry(c, &fresh)->secret_hash, hashed.secret_hash, DIGEST_LEN);

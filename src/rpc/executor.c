@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "breaker_internal.h"
 #include "domain/domain.h"
+#include "meter_internal.h"
 
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@ struct executor_worker {
 
 struct executor {
     struct executor_options opt;
+    struct meter meter;
     struct breaker *breaker;
     bool refuses; /* while the breaker is open: not with a store that is transactional */
     struct executor_worker *workers;
@@ -26,6 +28,7 @@ struct executor *executor_new(const struct executor_options *opt)
         abort();
     struct executor *e = mem_zalloc(1, sizeof *e);
     e->opt = *opt;
+    meter_init(&e->meter, opt->metrics);
     e->refuses = !domain_is_transactional(opt->domains[0]);
     e->breaker = breaker_new(opt->break_after, !domain_is_prepared(opt->domains[0]));
     e->workers = mem_zalloc(opt->n_workers, sizeof *e->workers);
@@ -50,7 +53,13 @@ void *executor_worker(struct executor *e, size_t i)
 
 void executor_submit(struct executor *e, struct queue_list *works)
 {
+    int64_t now_us = meter_now_us(&e->meter);
+    for (struct queue_item *i = works->first; i != NULL; i = i->next)
+        ((struct work *)i)->queued_us = now_us;
+    /* Before a worker can count them out again. */
+    meter_queued(&e->meter, works->count);
     queue_push(e->opt.queue, works);
+    meter_turned_away(&e->meter, works->count);
 }
 
 /* ---- a tick ------------------------------------------------------------------------------------
@@ -102,6 +111,14 @@ void executor_tick(struct executor *e)
 /* ---- on a worker -------------------------------------------------------------------------------
  */
 
+static void count_taken(struct executor *e, const struct queue_list *works)
+{
+    int64_t now_us = meter_now_us(&e->meter);
+    meter_taken(&e->meter, works->count);
+    for (struct queue_item *i = works->first; i != NULL; i = i->next)
+        meter_waited(&e->meter, ((struct work *)i)->queued_us, now_us);
+}
+
 static int64_t budget_of(const struct executor *e, const struct work *w)
 {
     if (w->deadline_ms == 0 || w->deadline_ms == INT64_MAX)
@@ -121,6 +138,7 @@ static void run_one(const struct executor_worker *on, struct work *w, int64_t bu
         w->result = ended;
         w->why = late;
     }
+    meter_ended(&on->executor->meter, w->result);
 }
 
 static bool is_refused(const struct executor_worker *on, const struct work *w)
@@ -152,6 +170,7 @@ static void fail_all(struct queue_list *works, enum err e, const struct err_text
 static void run_together(const struct executor_worker *on, struct queue_list *works)
 {
     struct breaker *breaker = on->executor->breaker;
+    struct meter *meter = &on->executor->meter;
     uint64_t mark = breaker_mark(breaker);
     struct err_text why = {0};
     bool probed = false;
@@ -165,8 +184,11 @@ static void run_together(const struct executor_worker *on, struct queue_list *wo
                 run_one(on, w, budget_of(on->executor, w));
             probed |= has_probed(w);
         }
+        int64_t began_us = meter_now_us(meter);
         result = domain_batch_commit(on->domain, &why);
+        meter_committed(meter, works->count, began_us);
     }
+    meter_ended(meter, result);
     /* Whose data is damaged is not known; alone, a repeated call finds out. */
     enum err told = result == ERR_CORRUPT && works->count > 1 ? ERR_UNAVAILABLE : result;
     if (result != ERR_OK) {
@@ -196,12 +218,16 @@ static void run_alone(const struct executor_worker *on, struct work *w)
     }
     uint64_t mark = breaker_mark(on->executor->breaker);
     int64_t budget_ms = budget_of(on->executor, w);
+    struct meter *meter = &on->executor->meter;
+    int64_t began_us = meter_now_us(meter);
     struct err_text why = {0};
     enum err result = domain_batch_begin(on->domain, &why);
     if (result == ERR_OK) {
         run_one(on, w, budget_ms);
         result = domain_batch_commit(on->domain, &why);
+        meter_committed(meter, 1, began_us);
     }
+    meter_ended(meter, result);
     if (result != ERR_OK) {
         w->result = result;
         w->why = why;
@@ -229,6 +255,7 @@ static void send_home(struct executor *e, struct queue_list *works)
 void executor_run_batch(void *ctx, struct queue_list *works)
 {
     const struct executor_worker *on = ctx;
+    count_taken(on->executor, works);
     if (domain_is_transactional(on->domain))
         run_together(on, works);
     else
@@ -245,4 +272,9 @@ bool executor_store_works(const struct executor *e)
 void executor_counts(struct executor *e, struct executor_counts *out)
 {
     breaker_counts(e->breaker, out);
+}
+
+void executor_on_change(struct executor *e, void (*changed)(void *ctx), void *ctx)
+{
+    breaker_on_change(e->breaker, changed, ctx);
 }

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "check_internal.h"
 #include "domain/login.h"
+#include "meter_internal.h"
 #include "reply_internal.h"
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"
@@ -27,6 +28,11 @@ static enum err work(struct job *job, struct domain *d, struct err_text *why)
     return login_requirement(d, job->tenant, args->user, args->channel, job->answer, why);
 }
 
+static void count(struct meter *m, const struct job *job)
+{
+    meter_required(m, job->answer);
+}
+
 static void encode(const struct job *job, struct buf *out)
 {
     const struct login_answer *answer = job->answer;
@@ -48,5 +54,6 @@ const struct rpc_method rpc_get_login_requirement = {
     .answer_size = sizeof(struct login_answer),
     .decode = decode,
     .work = work,
+    .count = count,
     .encode = encode,
 };

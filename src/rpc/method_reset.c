@@ -30,8 +30,10 @@ static enum grpc_status decode_request(struct job *job, const ProtobufCMessage *
     if (m->mail_address[0] == '\0')
         check_note(v, "mail_address", "missing");
     req->locale = check_locale(v, "locale", m->locale);
-    if (check_uuid(v, "request_id", m->request_id, args->request_id))
+    if (check_uuid(v, "request_id", m->request_id, args->request_id)) {
         req->request_id = args->request_id;
+        trace_set_request(&job->trace, args->request_id);
+    }
     req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }

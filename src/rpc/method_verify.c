@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "check_internal.h"
 #include "domain/verify.h"
+#include "meter_internal.h"
 #include "reply_internal.h"
 #include "rpc_internal.h"
 #include "twostep/v1/twostep.pb-c.h"
@@ -43,8 +44,10 @@ static enum grpc_status decode(struct job *job, const ProtobufCMessage *message,
     if ((m->code[0] != '\0') == (m->recovery_code[0] != '\0'))
         check_note(v, "code", "exactly one of code and recovery_code must be set");
     req->enrollment = enrollment_of(v, m->enrollment_id, &args->enrollment);
-    if (check_uuid(v, "request_id", m->request_id, args->request_id))
+    if (check_uuid(v, "request_id", m->request_id, args->request_id)) {
         req->request_id = args->request_id;
+        trace_set_request(&job->trace, args->request_id);
+    }
     req->actor = check_actor(v, job, m->client_address);
     return check_channel(v, job, (int)m->channel, &req->channel);
 }
@@ -53,6 +56,11 @@ static enum err work(struct job *job, struct domain *d, struct err_text *why)
 {
     const struct verify_args *args = job->args;
     return verify_code(d, &args->request, job->answer, why);
+}
+
+static void count(struct meter *m, const struct job *job)
+{
+    meter_verified(m, job->answer);
 }
 
 static void encode(const struct job *job, struct buf *out)
@@ -81,5 +89,6 @@ const struct rpc_method rpc_verify = {
     .answer_size = sizeof(struct verify_answer),
     .decode = decode,
     .work = work,
+    .count = count,
     .encode = encode,
 };

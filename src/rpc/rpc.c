@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "grpc/server.h"
 #include "health_internal.h"
+#include "meter_internal.h"
+#include "reflection_internal.h"
 #include "refusal_internal.h"
 #include "rpc_internal.h"
 #include "wire_internal.h"
@@ -20,6 +22,28 @@ static const struct rpc_method *const methods[] = {
     &rpc_reset_confirm,         &rpc_get_reset, &rpc_set_policy, &rpc_get_policy,
 };
 #define N_METHODS (sizeof methods / sizeof methods[0])
+
+/* What every gRPC server has; their ctx is the struct rpc. */
+static const struct grpc_method standard_methods[] = {
+    {.path = HEALTH_CHECK_PATH, .serve = health_check},
+    {.path = HEALTH_WATCH_PATH,
+     .streams = GRPC_SERVER_STREAMS,
+     .serve = health_watch,
+     .room = health_watch_room,
+     .gone = health_watch_gone,
+     .draining = health_watch_draining},
+    {.path = REFLECTION_PATH,
+     .streams = GRPC_BOTH_STREAM,
+     .serve = reflection_answer,
+     .half_closed = reflection_half_closed,
+     .draining = reflection_draining},
+    {.path = REFLECTION_ALPHA_PATH,
+     .streams = GRPC_BOTH_STREAM,
+     .serve = reflection_answer,
+     .half_closed = reflection_half_closed,
+     .draining = reflection_draining},
+};
+#define N_STANDARD_METHODS (sizeof standard_methods / sizeof standard_methods[0])
 
 /* A loop's jobs of this turn, until its end. Thread: that loop. */
 struct turn {
@@ -39,24 +63,50 @@ struct rpc {
     struct rpc_options opt;
     struct grpc_server *server;
     struct turn *turns; /* by loop */
+    struct meter meter;
     struct bound_method bound[N_METHODS];
-    struct grpc_method table[N_METHODS + 1]; /* and health */
+    struct grpc_method table[N_METHODS + N_STANDARD_METHODS];
+    struct health *health;
     _Atomic bool stopping;
 };
 
 /* ---- on the loop: a call becomes a job ---- */
 
-static void log_refused(struct grpc_call *call, const struct refusal *r)
+static void log_refused(struct grpc_call *call, const struct trace *trace, const struct refusal *r)
 {
-    log_event(LOG_INFO, "refused", log_s("path", grpc_call_path(call)),
-              log_c("peer", grpc_call_peer(call)), log_c("code", grpc_status_name((int)r->status)),
-              log_c("reason", r->reason));
+    struct log_field fields[4 + TRACE_FIELDS_MAX] = {
+        log_s("path", grpc_call_path(call)),
+        log_c("peer", grpc_call_peer(call)),
+        log_c("code", grpc_status_name((int)r->status)),
+        log_c("reason", r->reason),
+    };
+    log_write(LOG_INFO, "refused", fields, 4 + trace_fields(trace, fields + 4));
 }
 
-static void refuse_caller(struct grpc_call *call, const struct refusal *r)
+static void refuse_caller(struct grpc_call *call, const struct trace *trace,
+                          const struct refusal *r)
 {
-    log_refused(call, r);
+    log_refused(call, trace, r);
     refusal_send(call, r);
+}
+
+/* A token is what the caller says in this call, a certificate what its connection has: the
+ * token decides alone, even a wrong one. */
+static const struct caller *who_calls(const struct callers *callers, const struct grpc_call *call)
+{
+    struct str authorization;
+    if (grpc_call_metadata_get(call, "authorization", &authorization))
+        return callers_authenticate(callers, authorization);
+    const char *const *names;
+    size_t n = grpc_call_peer_names(call, &names);
+    return callers_by_certificate(callers, names, n);
+}
+
+static void refuse_admission(struct grpc_call *call, const struct refusal *r)
+{
+    struct trace trace;
+    trace_read(&trace, call);
+    refuse_caller(call, &trace, r);
 }
 
 static void admit(struct grpc_call *call, const struct grpc_method *row)
@@ -64,18 +114,17 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
     static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
                                            .reason = "CREDENTIAL_REJECTED",
                                            .text = "no valid credential: send authorization: "
-                                                   "Bearer <id>.<secret>"};
+                                                   "Bearer <id>.<secret>, or show a client "
+                                                   "certificate that names a caller"};
     static const struct refusal denied = {.status = GRPC_PERMISSION_DENIED,
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    struct str authorization = STR("");
-    grpc_call_metadata_get(call, "authorization", &authorization);
-    const struct caller *caller = callers_authenticate(bound->rpc->opt.callers, authorization);
+    const struct caller *caller = who_calls(bound->rpc->opt.callers, call);
     if (caller == NULL)
-        refuse_caller(call, &unknown);
+        refuse_admission(call, &unknown);
     else if (!(caller->permissions & bound->method->permissions))
-        refuse_caller(call, &denied);
+        refuse_admission(call, &denied);
     else
         grpc_call_set_context(call, caller);
 }
@@ -101,6 +150,7 @@ static struct job *new_job(struct grpc_call *call, const struct bound_method *bo
     job->caller = grpc_call_context(call);
     job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
+    trace_read(&job->trace, call);
     job->work.deadline_ms = grpc_call_deadline_ms(call);
     job->arena = arena_new(JOB_ARENA_CAP);
     return job;
@@ -121,6 +171,15 @@ void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violati
     r.retry_ms = 0;
     r.violations = v;
     refusal_send(call, &r);
+}
+
+void rpc_refuse_draining(struct grpc_call *call)
+{
+    static const struct refusal draining = {.status = GRPC_UNAVAILABLE,
+                                            .reason = "SERVER_STOPPING",
+                                            .text = "the server is stopping; connect anew",
+                                            .retry_ms = 1000};
+    refusal_send(call, &draining);
 }
 
 /* Zeroed memory of the job. Only for what is taken before the message, whose size is the
@@ -161,11 +220,11 @@ static bool fill_job(struct job *job, struct grpc_call *call)
         return false;
     }
     if (!caller_may_reach(job->caller, job->tenant.s)) {
-        refuse_caller(call, &not_its_tenant);
+        refuse_caller(call, &job->trace, &not_its_tenant);
         return false;
     }
     if (allowed != GRPC_OK) {
-        refuse_caller(call, &not_its_channel);
+        refuse_caller(call, &job->trace, &not_its_channel);
         return false;
     }
     return true;
@@ -196,7 +255,7 @@ static void hand_over(void *ctx)
         err_set(&why, ERR_LIMIT, "OVERLOADED", "too many calls are waiting");
         struct refusal r = refusal_of(ERR_LIMIT, &why);
         if (call != NULL)
-            refuse_caller(call, &r);
+            refuse_caller(call, &job->trace, &r);
         free_job(job);
     }
 }
@@ -219,11 +278,14 @@ static void log_failure(const struct job *job)
 {
     bool ours = job->work.result == ERR_CORRUPT || job->work.result == ERR_INTERNAL ||
                 job->work.result == ERR_DENIED || job->work.result == ERR_UNAVAILABLE;
-    if (ours && !job->work.refused)
-        log_event(LOG_ERROR, "call_failed", log_c("path", job->method->path),
-                  log_c("error", err_name(job->work.result)), log_s("tenant", job->tenant.s),
-                  log_s("user", job->user.s), log_c("caller", job->caller->name),
-                  log_c("detail", job->work.why.text));
+    if (!ours || job->work.refused)
+        return;
+    struct log_field fields[6 + TRACE_FIELDS_MAX] = {
+        log_c("path", job->method->path),   log_c("error", err_name(job->work.result)),
+        log_s("tenant", job->tenant.s),     log_s("user", job->user.s),
+        log_c("caller", job->caller->name), log_c("detail", job->work.why.text),
+    };
+    log_write(LOG_ERROR, "call_failed", fields, 6 + trace_fields(&job->trace, fields + 6));
 }
 
 static void answer_call(const struct job *job, struct grpc_call *call)
@@ -254,6 +316,8 @@ static void finish_job(struct loop_task *task)
     if (job->work.result == ERR_OK && job->method->finish != NULL)
         job->work.result = job->method->finish(job, &job->work.why);
     log_failure(job);
+    if (job->method->count != NULL && job->work.result == ERR_OK)
+        job->method->count(&job->rpc->meter, job);
     if (job->method->queues_mail && job->work.result == ERR_OK)
         job->rpc->opt.mail_queued(job->rpc->opt.mail_ctx);
     struct grpc_call *call = grpc_call_find(job->rpc->server, job->call);
@@ -273,14 +337,17 @@ static void bind_methods(struct rpc *r)
         r->table[i] = (struct grpc_method){
             .path = methods[i]->path, .admit = admit, .serve = serve, .ctx = &r->bound[i]};
     }
-    r->table[N_METHODS] =
-        (struct grpc_method){.path = HEALTH_CHECK_PATH, .serve = health_check, .ctx = r};
+    for (size_t i = 0; i < N_STANDARD_METHODS; i++) {
+        r->table[N_METHODS + i] = standard_methods[i];
+        r->table[N_METHODS + i].ctx = r;
+    }
 }
 
 struct rpc *rpc_new(const struct rpc_options *opt)
 {
     struct rpc *r = mem_zalloc(1, sizeof *r);
     r->opt = *opt;
+    meter_init(&r->meter, opt->metrics);
     r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
     for (size_t i = 0; i < opt->n_loops; i++) {
         struct turn *turn = &r->turns[i];
@@ -289,6 +356,8 @@ struct rpc *rpc_new(const struct rpc_options *opt)
         turn->jobs = QUEUE_LIST_INIT(turn->jobs);
     }
     bind_methods(r);
+    r->health = health_new(r, opt->loops, opt->n_loops);
+    executor_on_change(opt->executor, health_changed, r->health);
     return r;
 }
 
@@ -296,13 +365,14 @@ void rpc_free(struct rpc *r)
 {
     if (r == NULL)
         return;
+    health_free(r->health);
     free(r->turns);
     free(r);
 }
 
 const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out)
 {
-    *n_out = N_METHODS + 1;
+    *n_out = N_METHODS + N_STANDARD_METHODS;
     return r->table;
 }
 
@@ -316,7 +386,22 @@ void rpc_stop_serving(struct rpc *r)
     atomic_store(&r->stopping, true);
 }
 
+bool rpc_is_stopping(const struct rpc *r)
+{
+    return atomic_load(&r->stopping);
+}
+
+struct grpc_server *rpc_server(const struct rpc *r)
+{
+    return r->server;
+}
+
+struct health *rpc_health(const struct rpc *r)
+{
+    return r->health;
+}
+
 bool rpc_is_serving(const struct rpc *r)
 {
-    return !atomic_load(&r->stopping) && executor_store_works(r->opt.executor);
+    return !rpc_is_stopping(r) && executor_store_works(r->opt.executor);
 }

@@ -10,11 +10,15 @@
 #include "grpc/call.h"
 #include "rpc/callers.h"
 #include "rpc/executor.h"
+#include "trace_internal.h"
 
 #include <protobuf-c/protobuf-c.h>
 
 struct buf;
 struct grpc_call;
+struct meter;
+struct grpc_server;
+struct health;
 struct rpc;
 
 /* A request decodes into at most this much memory. */
@@ -37,6 +41,7 @@ struct job {
     const struct rpc_method *method;
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
+    struct trace trace;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;
     struct user_id user; /* empty: the call is about the tenant */
@@ -64,6 +69,9 @@ struct rpc_method {
     /* What the answer still lacks and the worker has no time for; NULL: nothing. Thread: loop. */
     enum err (*finish)(struct job *job, struct err_text *why);
 
+    /* Counts the answer; NULL: the call alone is counted. Thread: loop. */
+    void (*count)(struct meter *m, const struct job *job);
+
     /* Appends the response message. Thread: loop. */
     void (*encode)(const struct job *job, struct buf *out);
 
@@ -83,7 +91,14 @@ extern const struct rpc_method rpc_get_reset;
 /* Refuses a message that wire_unpack or the rules of its fields did not take. */
 void rpc_refuse_message(struct grpc_call *call, enum err e, const struct violations *v);
 
-/* What health says. Thread: any. */
+/* What health says, and whether it will never say anything else. Thread: any. */
 bool rpc_is_serving(const struct rpc *r);
+bool rpc_is_stopping(const struct rpc *r);
+
+/* Ends a stream because the server drains. */
+void rpc_refuse_draining(struct grpc_call *call);
+
+struct grpc_server *rpc_server(const struct rpc *r);
+struct health *rpc_health(const struct rpc *r);
 
 #endif

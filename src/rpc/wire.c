@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WIRE_NUMBER_MAX ((1 << 29) - 1)
 /* No request nests deeper than SetPolicy's timestamps; types do not recurse. */
 #define WIRE_DEPTH_MAX      8
 #define WIRE_FIELD_NAME_MAX 128
@@ -63,6 +64,18 @@ static bool take_value(struct str *s, uint32_t type, struct str *out)
     return false; /* a group, or nothing that exists */
 }
 
+bool wire_next(struct str *message, struct wire_field *out)
+{
+    uint64_t tag;
+    struct str value;
+    if (!take_varint(message, &tag) || tag >> 3 == 0 || tag >> 3 > WIRE_NUMBER_MAX ||
+        !take_value(message, tag & 7, &value))
+        return false;
+    *out = (struct wire_field){
+        .number = (uint32_t)(tag >> 3), .is_bytes = (tag & 7) == WIRE_BYTES, .bytes = value};
+    return true;
+}
+
 static void complain(struct scan *scan, const char *field)
 {
     size_t n = strlen(scan->path) + strlen(field) + 1;
@@ -101,14 +114,12 @@ static bool scan_message(struct scan *scan, const ProtobufCMessageDescriptor *ty
     if (depth > WIRE_DEPTH_MAX)
         return false;
     while (s.len > 0) {
-        uint64_t tag;
-        struct str value;
-        if (!take_varint(&s, &tag) || tag >> 3 == 0 || tag >> 3 > (1 << 29) - 1 ||
-            !take_value(&s, tag & 7, &value))
+        struct wire_field f;
+        if (!wire_next(&s, &f))
             return false;
         const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
-        if (field != NULL && (tag & 7) == WIRE_BYTES && !scan_field(scan, field, value, depth))
+            protobuf_c_message_descriptor_get_field(type, f.number);
+        if (field != NULL && f.is_bytes && !scan_field(scan, field, f.bytes, depth))
             return false;
     }
     return true;

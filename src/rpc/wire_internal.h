@@ -20,4 +20,15 @@ struct violations;
 MUST_CHECK enum err wire_unpack(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
                                 struct str bytes, struct arena *arena, struct violations *v);
 
+/* One field of a message; bytes is what a string, a message or a packed list holds. */
+struct wire_field {
+    uint32_t number;
+    bool is_bytes;
+    struct str bytes;
+};
+
+/* Takes a field off the front of a message; false when there is none, or nothing that a
+ * field can be. */
+bool wire_next(struct str *message, struct wire_field *out);
+
 #endif

@@ -153,6 +153,17 @@ static enum mongo_end unsound(struct err_text *why)
     return MONGO_UNKNOWN;
 }
 
+/* Sooner than the socket gives up, the server says that it has no majority. */
+static void put_concern(const struct mongo_db *db, bson_t *opts)
+{
+    int64_t left = time_left(db);
+    mongoc_write_concern_t *w = mongoc_write_concern_copy(db->durable);
+    mongoc_write_concern_set_wtimeout_int64(w, left < MONGO_MAJORITY_MS ? left : MONGO_MAJORITY_MS);
+    if (!mongoc_write_concern_append(w, opts))
+        abort();
+    mongoc_write_concern_destroy(w);
+}
+
 /* Runs a command that writes; *reply is to be destroyed. */
 static enum mongo_end run_write(struct mongo_db *db, bson_t *command, bson_t *reply, int *code,
                                 struct err_text *why)
@@ -160,8 +171,7 @@ static enum mongo_end run_write(struct mongo_db *db, bson_t *command, bson_t *re
     bson_error_t error = {0};
     bson_t opts = BSON_INITIALIZER;
     mongo_put_int(command, "maxTimeMS", time_left(db));
-    if (!mongoc_write_concern_append((mongoc_write_concern_t *)(uintptr_t)db->durable, &opts))
-        abort();
+    put_concern(db, &opts);
     bool ok =
         mongoc_client_write_command_with_opts(db->client, db->name, command, &opts, reply, &error);
     bson_destroy(&opts);

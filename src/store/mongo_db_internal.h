@@ -30,9 +30,10 @@ struct mongo_db {
 };
 
 /* How long one wait for the network may be. */
-#define MONGO_SELECT_MS  1000
-#define MONGO_CONNECT_MS 1000
-#define MONGO_SOCKET_MS  2000
+#define MONGO_SELECT_MS   1000
+#define MONGO_CONNECT_MS  1000
+#define MONGO_SOCKET_MS   2000
+#define MONGO_MAJORITY_MS 1500
 
 /* CLOCK_MONOTONIC: what waits for the network waits in real time. */
 int64_t mongo_db_now_ms(void);

@@ -175,10 +175,15 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
         enum mongo_end end = compare_and_set(s, s->user, &id, &mine, why);
         if (end == MONGO_DONE && mine)
             return ERR_OK;
+        int64_t tried = s->user->version;
         mongo_users_forget(s);
         if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
             return mongo_db_failed(why);
-        TRY(mongo_users_read(s, t, u, parts, why));
+        /* Somebody was quicker: until the majority has what he did, trying again is in vain. */
+        int64_t at_least = end == MONGO_UNKNOWN ? 0 : tried;
+        do
+            TRY(mongo_users_read(s, t, u, parts, why));
+        while (s->user->version < at_least && mongo_db_may_retry(&s->db));
         if (mongo_writes_has(&s->user->writes, &id))
             return ERR_OK;
         if (mongo_db_now_ms() >= s->db.deadline_ms)

@@ -6,7 +6,10 @@
 #include "mongo_schema_internal.h"
 #include "mongo_uri_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* The budget of what belongs to no job. */
 #define OPEN_BUDGET_MS 10000
@@ -22,10 +25,22 @@ static void say_nothing(mongoc_log_level_t level, const char *domain, const char
     (void)ctx;
 }
 
-static void start_library(void)
+/* It starts itself when it is loaded, whatever the store, so it is told before: a library's
+ * constructors come after this. */
+static void be_silent(void)
 {
-    mongoc_init();
     mongoc_log_set_handler(say_nothing, NULL);
+}
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_libraries)(void) = be_silent;
+
+/* It has then made counters in shared memory, which nobody reads, and which would stay behind a
+ * process that is killed: the name goes at once. */
+__attribute__((constructor)) static void unlink_counters(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/mongoc-%d", (int)getpid());
+    shm_unlink(name);
 }
 
 /* ---- one worker's store -------------------------------------------------------------------- */
@@ -152,8 +167,7 @@ static enum err open_pool(struct mongo *m, const struct mongo_options *opt, stru
 
 enum err store_mongo_open(struct mongo **out, const struct mongo_options *opt, struct err_text *why)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, start_library);
+    mongoc_init();
     struct mongo *m = mem_zalloc(1, sizeof *m);
     m->development = opt->development;
     pthread_mutex_init(&m->lock, NULL);

@@ -67,8 +67,47 @@ static void answer_delayed(void)
     if (n_later == 0)
         return;
     struct grpc_call *call = grpc_call_find(server, later[--n_later]);
-    if (call != NULL)
+    if (call != NULL && grpc_call_state(call) != NULL)
+        grpc_resume(call);
+    else if (call != NULL)
         fail(call, NULL);
+}
+
+/* ---- a stream: its state is freed when it ends, and the leak checker sees whether it did ---- */
+
+static void flow_message(struct grpc_call *call, const struct grpc_method *method)
+{
+    (void)method;
+    struct str m = grpc_call_message(call);
+    if (grpc_call_state(call) == NULL)
+        grpc_call_set_state(call, malloc(1));
+    if (!grpc_send(call, m))
+        abort(); /* the first answer to a message has its place */
+    for (size_t i = 0; i < m.len % 4; i++)
+        (void)grpc_send(call, m);
+    if (m.len % 5 == 1) {
+        grpc_hold(call);
+        delay(call, method);
+    }
+}
+
+static void flow_room(struct grpc_call *call, const struct grpc_method *method)
+{
+    (void)method;
+    if (!grpc_send(call, STR("room")))
+        abort();
+}
+
+static void flow_over(struct grpc_call *call, const struct grpc_method *method)
+{
+    (void)method;
+    free(grpc_call_state(call));
+}
+
+static void flow_end(struct grpc_call *call, const struct grpc_method *method)
+{
+    flow_over(call, method);
+    fail(call, method);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -83,6 +122,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         {.path = "/fail", .serve = fail},
         {.path = "/delay", .serve = delay},
         {.path = "/refuse", .admit = fail, .serve = echo},
+        {.path = "/stream",
+         .streams = GRPC_BOTH_STREAM,
+         .serve = flow_message,
+         .half_closed = flow_end,
+         .room = flow_room,
+         .gone = flow_over,
+         .draining = flow_end},
     };
     signal(SIGPIPE, SIG_IGN);
     if (loop_new(&loop, NULL) != ERR_OK)
@@ -97,6 +143,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     options.limits.message_bytes = 4096;
     options.limits.metadata_bytes = 1024;
     options.limits.output_bytes = 2048;
+    options.limits.stream_bytes = 512;
     options.limits.streams = 20;
     options.limits.stall_s = STALL_S;
     server = grpc_server_new(&options);
@@ -134,6 +181,7 @@ static void meanwhile(struct edge *edge, int peer, uint8_t mode)
     if (mode & LATE)
         answer_delayed();
     if (mode & DRAIN) {
+        edge_tell_draining(edge);
         struct conn *c;
         TAILQ_FOREACH (c, &edge->conns, link)
             conn_drain(c);
@@ -155,6 +203,7 @@ static void end(struct edge *edge, int peer)
     if (c != NULL)
         conn_free(c); /* it waited for room to write, and did not read that we are gone */
     turn();
+    edge->draining = false;
     if (edge->n_conns != 0 || grpc_server_connections(server) != 0)
         abort();
 }
@@ -170,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
         abort();
-    conn_open(edge, ends[0], "fuzz");
+    conn_open(edge, ends[0], "fuzz", false);
     if (mode & GREETING && write(ends[1], greeting, sizeof greeting - 1) < 0)
         abort();
     for (size_t at = 2; at < n;) {

@@ -37,6 +37,12 @@ def session():
     r.call("/echo", message(gzip.compress(bytes(3000)), flag=1), grpc_encoding="gzip")
     r.call("/echo", message(b"x" * 3000), grpc_accept_encoding="gzip")
     r.call("/echo", message(b"x" * 2000)[:100], end=False)
+    words = b"".join(message(b"w" * n) for n in (0, 1, 2, 3, 6, 300, 200, 100))
+    r.call("/stream", words, grpc_accept_encoding="gzip", grpc_timeout="1S")
+    r.out += frame(rawh2.WINDOW_UPDATE, 0, r.stream, b"\0\0\1\0")
+    r.call("/stream", words * 20 + b"\0\0", end=False)
+    r.out += frame(rawh2.RST_STREAM, 0, r.stream, bytes(4))
+    r.call("/stream", words[:400], end=False)
     r.out += r.header_frames([("a", "b")], r.stream, end=True)
     return r.out
 

@@ -3,6 +3,7 @@
 
 import pytest
 
+from certificates import Files
 from servers import BUILD, ROOT, generate_stubs, launch
 
 
@@ -45,3 +46,8 @@ def probe_pb2():
     from rpctest.v1 import probe_pb2 as module
 
     return module
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("certificates"))

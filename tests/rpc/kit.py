@@ -273,6 +273,15 @@ def clean_env(**more):
     return env
 
 
+# Where daemons keep their data, when that is not a file of their own: tests/conftest.py.
+store_of_tests = None
+
+
+def one_by_one():
+    """Does one worker decide all calls, in the order in which they came?"""
+    return store_of_tests is None
+
+
 class Daemon:
     """One twostepd with its state folder, over as many starts as a test wants."""
 
@@ -288,7 +297,7 @@ class Daemon:
         subprocess.run([os.path.join(BUILD, "twostepctl"), "keyring", "init", self.keyring],
                        check=True, stdout=subprocess.DEVNULL)
         self.env = clean_env(**{"TWOSTEP_STATE_DIR": self.state, "TWOSTEP_LISTEN": "127.0.0.1:0",
-                                **(env or {})})
+                                **(store_of_tests() if store_of_tests else {}), **(env or {})})
         self.program, self.clock = os.path.join(BUILD, "twostepd"), None
         if clock:
             self.program = os.path.join(BUILD, "tests", "programs", "clock_daemon")
@@ -403,8 +412,37 @@ class Daemon:
                 shutil.copy(self.db + suffix, folder)
         return sqlite3.connect(os.path.join(folder, os.path.basename(self.db)))
 
+    def documents(self, collection):
+        """What is in a collection, for a store on MongoDB."""
+        import pymongo
+        with pymongo.MongoClient(self.env["TWOSTEP_STORE"]) as client:
+            return list(client.get_default_database()[collection].find())
+
+    def audit_bodies(self):
+        """The records of the audit log, as text, of a daemon that has been stopped."""
+        if one_by_one():
+            with contextlib.closing(self.copy_db()) as db:
+                return [body for body, in db.execute("SELECT body FROM audit ORDER BY seq")]
+        return [r["body"] for r in sorted(self.documents("audit"), key=lambda r: r["_id"]["seq"])]
+
+    def counted(self):
+        """By user what counts towards the lock: equal when no attempt was counted in between."""
+        if one_by_one():
+            with contextlib.closing(self.copy_db()) as db:
+                return dict(db.execute("SELECT u.name, s.failures FROM sign_in s JOIN user u "
+                                       "ON u.id = s.user ORDER BY s.seq").fetchall())
+        return {bytes(u["user"]): (u["failures"], {bytes(e["id"]) for e in u["log"]})
+                for u in self.documents("users")}
+
     def rows(self):
-        """How many rows each table has."""
+        """How many rows each table has, or what is the same of documents."""
+        if not one_by_one():
+            users, tenants = self.documents("users"), self.documents("tenants")
+            return {"tenant": len(tenants), "policy": sum("policy" in t for t in tenants),
+                    "data_key": sum(len(t["keys"]) for t in tenants), "user": len(users),
+                    "pending": sum("next" in u for u in users), "sign_in": sum(len(u["log"]) for u in users),
+                    "factor": sum("own" in u for u in users), "reset": sum(len(u["resets"]) for u in users),
+                    "outbox": sum(len(u["mails"]) for u in users), "audit": len(self.documents("audit"))}
         with contextlib.closing(self.copy_db()) as db:
             names = [n for n, in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
             return {n: db.execute('SELECT count(*) FROM "%s"' % n).fetchone()[0] for n in names}

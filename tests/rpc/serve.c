@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/metric.h"
+#include "grpc/tls.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -20,21 +22,21 @@ struct grpc_server *serve_server(void)
     return server;
 }
 
-void serve_answer(struct grpc_call *call, struct grpc_answer *answer, const ProtobufCMessage *m)
+struct buf serve_pack(const ProtobufCMessage *m)
 {
-    size_t len = protobuf_c_message_get_packed_size(m);
-    uint8_t *packed = mem_alloc(len);
-    protobuf_c_message_pack(m, packed);
-    answer->message = (struct str){.p = (const char *)packed, .len = len};
-    grpc_reply(call, answer);
-    free(packed);
+    struct buf out = BUF_INIT;
+    size_t n = protobuf_c_message_get_packed_size(m);
+    out.len = protobuf_c_message_pack(m, buf_reserve(&out, n));
+    return out;
 }
 
-struct options {
-    const char *address;
-    size_t loops;
-    struct grpc_limits limits;
-};
+void serve_answer(struct grpc_call *call, struct grpc_answer *answer, const ProtobufCMessage *m)
+{
+    struct buf packed = serve_pack(m);
+    answer->message = buf_str(&packed);
+    grpc_reply(call, answer);
+    buf_release(&packed);
+}
 
 static size_t number(const char *text)
 {
@@ -47,15 +49,25 @@ static size_t number(const char *text)
     return (size_t)n;
 }
 
-static struct options parse(int argc, char **argv)
+static void say_listening(const char *address)
+{
+    fprintf(stderr, "{\"event\":\"listening\",\"address\":\"%s\"}\n", address);
+}
+
+static struct serve_options parse(int argc, char **argv)
 {
     static const struct option known[] = {
         {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
         {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
         {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},   {0},
+        {"stall", required_argument, NULL, 't'},   {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},     {"client-ca", required_argument, NULL, 'A'},
+        {"count", no_argument, NULL, 'o'},         {0},
     };
-    struct options o = {.address = "127.0.0.1:0", .loops = 1, .limits = GRPC_LIMITS_DEFAULT};
+    struct serve_options o = {.address = "127.0.0.1:0",
+                              .loops = 1,
+                              .limits = GRPC_LIMITS_DEFAULT,
+                              .listening = say_listening};
     o.limits.message_bytes = SERVE_MESSAGE_LIMIT;
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (c) {
@@ -80,6 +92,18 @@ static struct options parse(int argc, char **argv)
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
             break;
+        case 'C':
+            o.tls.cert_file = optarg;
+            break;
+        case 'K':
+            o.tls.key_file = optarg;
+            break;
+        case 'A':
+            o.tls.client_ca_file = optarg;
+            break;
+        case 'o':
+            o.metrics = metrics_new();
+            break;
         default:
             exit(2);
         }
@@ -94,8 +118,8 @@ static void die(const struct err_text *why)
 }
 
 /* Runs until SIGTERM; true when everything ended in time. */
-static bool run(const struct options *o, const sigset_t *end, const struct grpc_method *methods,
-                size_t n_methods)
+static bool run(const struct serve_options *o, const sigset_t *end,
+                const struct grpc_method *methods, size_t n_methods)
 {
     struct loop *loops[LOOPS_MAX];
     struct err_text why;
@@ -107,11 +131,17 @@ static bool run(const struct options *o, const sigset_t *end, const struct grpc_
                                                            .methods = methods,
                                                            .n_methods = n_methods,
                                                            .limits = o->limits,
+                                                           .metrics = o->metrics,
                                                            .clock = clock_system()});
+    struct grpc_tls *tls;
+    if (o->tls.cert_file != NULL && grpc_tls_load(&tls, &o->tls, &why) != ERR_OK)
+        die(&why);
+    if (o->tls.cert_file != NULL)
+        grpc_server_set_tls(server, tls);
     char bound[GRPC_ADDRESS_MAX];
     if (grpc_server_listen(server, o->address, bound, &why) != ERR_OK)
         die(&why);
-    fprintf(stderr, "{\"event\":\"listening\",\"address\":\"%s\"}\n", bound);
+    o->listening(bound);
     int signal_number;
     sigwait(end, &signal_number);
     bool in_time = grpc_server_drain(server, DRAIN_MS) == ERR_OK;
@@ -123,17 +153,24 @@ static bool run(const struct options *o, const sigset_t *end, const struct grpc_
     return in_time;
 }
 
-int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t n_methods)
+int serve_run(const struct serve_options *o, const struct grpc_method *methods, size_t n_methods)
 {
-    struct options o = parse(argc, argv);
     sigset_t end;
     sigemptyset(&end);
     sigaddset(&end, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &end, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (!grpc_address_is_local(o.address) || o.loops < 1 || o.loops > LOOPS_MAX) {
+    if (!grpc_address_is_local(o->address) || o->loops < 1 || o->loops > LOOPS_MAX) {
         fprintf(stderr, "a local address and 1 to %d loops\n", LOOPS_MAX);
         return 2;
     }
-    return run(&o, &end, methods, n_methods) ? 0 : 1;
+    bool in_time = run(o, &end, methods, n_methods);
+    metrics_free(o->metrics);
+    return in_time ? 0 : 1;
+}
+
+int serve_main(int argc, char **argv, const struct grpc_method *methods, size_t n_methods)
+{
+    struct serve_options o = parse(argc, argv);
+    return serve_run(&o, methods, n_methods);
 }

@@ -106,6 +106,17 @@ def test_health_needs_no_credential(guarded):
     assert stub.Check(health_pb2.HealthCheckRequest()).status == 1
 
 
+def test_reflection_needs_no_credential(guarded):
+    """It shows what proto/ shows, and nothing of who may call."""
+    from grpc.reflection.v1 import reflection_pb2 as messages
+    call = guarded.api.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        messages.ServerReflectionRequest.SerializeToString,
+        messages.ServerReflectionResponse.FromString)
+    answer, = call(iter([messages.ServerReflectionRequest(list_services="")]))
+    assert "twostep.v1.TwoStepService" in [s.name for s in answer.list_services_response.service]
+
+
 # ---- permissions -------------------------------------------------------------------------------------------
 
 MAY = {"web": METHODS[:3], "mobile": METHODS[:3], "both": METHODS[:3], "ops": METHODS[3:],

@@ -330,7 +330,8 @@ def test_a_callers_file_that_others_can_reach_is_not_used(home):
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
                                      "127.0.0.1:http", ":7443:", "[::1:7443", "unix:", "unix:" + "x" * 200,
-                                     "127.0.0.1:7443 ", "http://127.0.0.1:7443"], ids=lambda a: a[:20])
+                                     "127.0.0.1 :7443", "http://127.0.0.1:7443", " , ",
+                                     "127.0.0.1:0,127.0.0.1"], ids=lambda a: a[:20])
 def test_an_address_that_is_none_is_refused(home, address):
     assert failure(home=home, listen=address).startswith("listen: ")
 
@@ -345,6 +346,29 @@ def test_beyond_this_machine_there_must_be_callers_and_tls_or_a_word(home, addre
     assert check(callers_file=callers) == CONFIG
     assert check(allow_plaintext="yes") == CONFIG
     assert check(callers_file=callers, allow_plaintext="yes") == 0
+
+
+@pytest.mark.parametrize("address", ["localhost:9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                                     "127.0.0.1:-1", ":9464", "::1:9464", "[::1]", "[127.0.0.1]:9464",
+                                     "unix:/tmp/x", "http://127.0.0.1:9464", "127.0.0.1:9464 ",
+                                     "127.1:9464", "[" + "1" * 100 + "]:1", "[]:1"], ids=lambda a: a[:20])
+def test_an_address_for_metrics_is_a_numeric_one(home, address):
+    assert failure(home=home, metrics_listen=address).startswith("metrics_listen: ")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:9464", "[2001:db8::1]:9464"])
+def test_metrics_beyond_this_machine_need_a_word(home, address):
+    """Only checked: nothing here listens beyond loopback."""
+    check = lambda **more: run("--check-config", home=home, metrics_listen=address, **more)[0]
+    assert check() == CONFIG
+    assert check(allow_plaintext="yes") == CONFIG
+    assert check(metrics_allow_remote="yes") == 0
+
+
+def test_a_port_for_metrics_that_is_taken_is_named(home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in failure(home=home, metrics_listen="127.0.0.1:%d" % port)
 
 
 def test_port_0_picks_one_and_says_which(make_daemon):

@@ -9,9 +9,12 @@ import pytest
 
 import rawh2
 from kit import PATIENCE, SERVICE, pb, refused, wait_until
+from peers import program, run
 from grpc.health.v1 import health_pb2, health_pb2_grpc
 
 CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -38,6 +41,92 @@ def test_a_service_name_is_a_string(service):
     for message in (b"\x0a\x01\xff", b"\x0a\x01\0"):
         with refused(grpc.StatusCode.INVALID_ARGUMENT, fields=["service"]):
             call(message, timeout=PATIENCE)
+
+
+# ---- watching ----
+
+@pytest.fixture
+def watch(service):
+    """watch(name): the statuses as they come; what is still open is cancelled with the test."""
+    stub, calls = health_pb2_grpc.HealthStub(service.api.channel), []
+
+    def begin(name=""):
+        calls.append(stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE))
+        return calls[-1]
+    yield begin
+    for call in calls:
+        call.cancel()
+
+
+@pytest.mark.parametrize("name", ["", "twostep.v1.TwoStepService"])
+def test_who_watches_is_told_at_once(watch, name):
+    assert next(watch(name)).status == SERVING
+
+
+def test_an_unknown_service_is_told_so_and_the_stream_stays(watch, service):
+    call = watch("nothing")
+    assert next(call).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    assert check(service) == SERVING
+    assert call.is_active()
+
+
+def test_the_service_name_of_a_watch_is_a_string(service):
+    call = service.api.channel.unary_stream(WATCH)
+    for message in (b"\x0a\x01\xff", b"\x0a\x01\0"):
+        with refused(grpc.StatusCode.INVALID_ARGUMENT, fields=["service"]):
+            next(call(message, timeout=PATIENCE))
+
+
+def test_watches_come_and_go(service):
+    """A hundred at once on one connection, then others in their places, while a daemon serves."""
+    with rawh2.Connection(service.port) as c:
+        for _ in range(3):
+            streams = [c.open(WATCH) for _ in range(100)]
+            for stream in streams:
+                c.data(stream, rawh2.message(b""))
+            for stream in streams:
+                while len(c.answers[stream].data) < 7:
+                    c.read_frame()
+                assert c.answers[stream].data == rawh2.message(b"\x08\x01")
+            for stream in streams:
+                c.reset(stream)
+            c.sync()
+            assert c.call(CHECK).message == b"\x08\x01"
+
+
+def test_who_watches_hears_of_a_stop_before_the_goaway(daemon):
+    daemon.hang_up()
+    with rawh2.Connection(daemon.port) as c:
+        c.answer_pings = False
+        watches = [c.open(WATCH) for _ in range(3)]
+        for stream in watches[:2]:
+            c.data(stream, rawh2.message(b""))
+        c.sync()
+        os.kill(daemon.process.pid, signal.SIGTERM)
+        for stream in watches[:2]:
+            assert c.wait(stream).data == rawh2.message(b"\x08\x01") + rawh2.message(b"\x08\x02")
+            assert c.answers[stream].grpc == UNAVAILABLE
+        assert not c.goaways
+        while not c.goaways:
+            c.read_frame()
+        c.data(watches[2], rawh2.message(b""))  # comes too late to be told of a change
+        late = c.open(WATCH)
+        c.data(late, rawh2.message(b""))
+        for stream in (watches[2], late):
+            assert c.wait(stream).data == rawh2.message(b"\x08\x02")
+            assert c.answers[stream].grpc == UNAVAILABLE
+        c.wait_closed()
+    ends_with(daemon, 0)
+
+
+def probe(daemon, *args):
+    return run([program("grpc-health-probe"), "-addr", daemon.address, *args]).returncode
+
+
+def test_grpc_health_probe(service):
+    assert probe(service) == 0
+    assert probe(service, "-service", "twostep.v1.TwoStepService") == 0
+    assert probe(service, "-service", "nothing") == 3  # the RPC has failed: it is not served
 
 
 # ---- the end ---------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 import rawh2
-from kit import METHODS, PATIENCE, SERVICE, T0, fresh, invalid, pb, refused, seconds, timestamp_pb2
+from kit import (METHODS, PATIENCE, SERVICE, T0, fresh, invalid, one_by_one, pb, refused, seconds,
+                 timestamp_pb2)
 
 INTERNAL, EXHAUSTED = grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -406,5 +407,6 @@ def test_refused_calls_have_left_nothing_behind(daemon):
     after = daemon.rows()
     for table in ("user", "factor", "pending", "sign_in", "data_key"):
         assert after[table] == before[table], table
-    ok, = daemon.copy_db().execute("PRAGMA integrity_check").fetchone()
-    assert ok == "ok"
+    if one_by_one():
+        ok, = daemon.copy_db().execute("PRAGMA integrity_check").fetchone()
+        assert ok == "ok"

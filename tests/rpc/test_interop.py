@@ -149,6 +149,14 @@ def test_message_larger_than_the_limit(standard, stub):
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_a_message_of_several_windows(standard, stub):
+    """The windows of a stream and of a connection hold a megabyte; this needs three of each."""
+    messages = standard[1]
+    for _ in range(3):
+        check_large(stub.UnaryCall(messages.SimpleRequest(
+            response_size=RESPONSE_SIZE, payload=messages.Payload(body=bytes(3 * 1024 * 1024)))))
+
+
 def test_deadline(standard, channel):
     """A call that the client gives up leaves the connection well."""
     stub = standard[2].TestServiceStub(channel)

@@ -10,12 +10,10 @@ import pytest
 
 import kit
 from kit import pb
+from peers import NODE_MODULES, PEERS, buf, program, run
 from servers import BUILD, ROOT, STANDARD_PROTOS
 
-PEERS = ROOT / "build" / "peers"
 GO_PEER = PEERS / "go-peer"
-NODE_MODULES = PEERS / "node" / "node_modules"
-PATIENCE = 120  # seconds for one peer
 NOW = str(kit.T0 // 1000)
 
 INTEROP_CASES = {
@@ -27,11 +25,6 @@ STORY_STEPS = {
     "health", "off", "switch_on", "asks_to_enroll", "enroll", "confirm", "asks_for_a_code",
     "verify", "replay", "field_named", "unknown_reset",
 }
-
-
-def run(argv, **options):
-    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=PATIENCE, **options)
 
 
 def node(*args):
@@ -53,15 +46,6 @@ def go(*args):
     return ended.stdout
 
 
-def buf(folder, *args):
-    """Runs buf with a cache below folder: (exit code, output)."""
-    if not (NODE_MODULES / ".bin" / "buf").exists():
-        pytest.skip("buf is not installed")
-    ended = run([NODE_MODULES / ".bin" / "buf", *args], cwd=ROOT / "proto",
-                env={**os.environ, "BUF_CACHE_DIR": str(folder)})
-    return ended.returncode, ended.stdout
-
-
 def steps_of(output):
     return {line.removeprefix("ok ") for line in output.splitlines() if line.startswith("ok ")}
 
@@ -81,6 +65,19 @@ def test_interop_with_grpc_js(interop_address):
 
 def test_interop_with_grpc_go(interop_address):
     assert steps_of(go("interop", interop_address)) == INTEROP_CASES
+
+
+# The cases of grpc-go's interop client that need neither TLS nor credentials of a cloud.
+@pytest.mark.parametrize("case", [
+    "empty_unary", "large_unary", "special_status_message", "unimplemented_method",
+    "unimplemented_service", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+    "timeout_on_sleeping_server", "cancel_after_begin", "cancel_after_first_response",
+    "status_code_and_message", "custom_metadata", "rpc_soak", "channel_soak"])
+def test_interop_client_of_grpc_go(interop_address, case):
+    host, port = interop_address.rsplit(":", 1)
+    ended = run([program("interop-client"), "-server_host", host, "-server_port", port,
+                 "-test_case", case])
+    assert ended.returncode == 0, ended.stdout
 
 
 # ---- one user's way through twostepd ----

@@ -157,7 +157,7 @@ def test_of_parallel_changes_of_one_revision_one_wins(service):
 def test_the_change_is_in_the_audit_log(daemon):
     daemon.api.set_policy("crm", enabled=True, digits=8, reason="ticket 7", on_behalf_of="ann")
     daemon.stop()
-    [(body,)] = daemon.copy_db().execute("SELECT body FROM audit")
+    [body] = daemon.audit_bodies()
     record = json.loads(body)
     assert json.loads(record.pop("change")) == {"enabled": True, "digits": 8}
     assert record == {"time": "2027-01-15T08:00:00.000Z", "action": "policy_set", "tenant": "crm",

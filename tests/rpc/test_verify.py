@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 import rawh2
-from kit import SERVICE, T0, burst, fresh, invalid, pb, refused, seconds
+from kit import SERVICE, T0, burst, fresh, invalid, one_by_one, pb, refused, seconds
 
 STEP = 30_000
 NOW = T0 // STEP  # the step at T0
@@ -80,14 +80,23 @@ def sign_in(daemon, factor):
                             code=factor.code_at(daemon.now)).SerializeToString()
 
 
+def check_one_of_64(got):
+    """One is accepted. Of the others as many are compared as a lock of 20 free tries lets through:
+    none, when the accepted one is still under way and locks them out."""
+    if one_by_one():
+        assert got == {"ACCEPTED": 1, "REPLAYED_CODE": 20, "LOCKED": 43}
+    else:
+        assert got["ACCEPTED"] == 1 and sum(got.values()) == 64
+        assert got["REPLAYED_CODE"] <= 40 and set(got) <= {"ACCEPTED", "REPLAYED_CODE", "LOCKED"}
+
+
 def test_of_64_identical_codes_at_once_one_is_accepted(patient):
     """1,000 rounds over 8 connections, each of which sends its 8 calls in one piece."""
     ann = patient.enrol(patient.tenant(), "ann")
     connections = [rawh2.Connection(patient.port) for _ in range(8)]
-    for number in range(1000):
-        patient.advance(30)
-        got = burst(connections, 8, sign_in(patient, ann))
-        assert got == {"ACCEPTED": 1, "REPLAYED_CODE": 20, "LOCKED": 43}, number
+    for _ in range(1000 if one_by_one() else 100):
+        patient.advance(3600)
+        check_one_of_64(burst(connections, 8, sign_in(patient, ann)))
     for c in connections:
         c.close()
 
@@ -95,13 +104,13 @@ def test_of_64_identical_codes_at_once_one_is_accepted(patient):
 def test_of_64_identical_codes_of_grpcio_one_is_accepted(patient):
     ann = patient.enrol(patient.tenant(), "ann")
     calls = [patient.channel().unary_unary(SERVICE + "Verify") for _ in range(8)]
-    for number in range(100):
-        patient.advance(30)
+    for _ in range(100 if one_by_one() else 25):
+        patient.advance(3600)
         message = sign_in(patient, ann)
         futures = [call.future(message, timeout=30) for _ in range(8) for call in calls]
         got = collections.Counter(name(pb.VerifyResponse.FromString(f.result()).outcome)
                                   for f in futures)
-        assert got == {"ACCEPTED": 1, "REPLAYED_CODE": 20, "LOCKED": 43}, number
+        check_one_of_64(got)
 
 
 def test_of_parallel_confirmations_one_is_accepted(service):
@@ -291,13 +300,6 @@ def scenes(daemon):
              dict(code=late.code_of(NOW), enrollment_id=late.enrollment_id))]
 
 
-def failures(daemon):
-    """Failures in a row by user: what counts towards the lock."""
-    with daemon.copy_db() as db:
-        return dict(db.execute("SELECT u.name, s.failures FROM sign_in s JOIN user u ON u.id = s.user"
-                               " ORDER BY s.seq").fetchall())
-
-
 @pytest.mark.parametrize("again", ["at once", "restart", "kill-9", "9:59 later"])
 def test_the_same_request_gets_the_same_answer_and_counts_nothing(daemon, retry, again):
     played = []
@@ -305,13 +307,13 @@ def test_the_same_request_gets_the_same_answer_and_counts_nothing(daemon, retry,
         outcome, answer = retry(tenant, user, request_id, **fields)
         assert outcome == expected
         played.append((tenant, user, request_id, fields, answer))
-    before = failures(daemon)
+    before = daemon.counted()
     if again in ("restart", "kill-9"):
         daemon.restart(hard=again == "kill-9")
     daemon.now += 599_999 if again == "9:59 later" else 1_000
     for tenant, user, request_id, fields, answer in played * 3:
         assert retry(tenant, user, request_id, **fields)[1] == answer
-    assert failures(daemon) == before
+    assert daemon.counted() == before
 
 
 def test_after_ten_minutes_a_request_is_a_new_one(daemon, retry):
@@ -331,13 +333,13 @@ def test_the_same_request_id_with_other_fields_is_invalid(daemon, retry):
         if "recovery_code" not in fields:
             others += [dict(fields, code="%06d" % (999_999 - int(code))),
                        dict(recovery_code="x"), dict(fields, enrollment_id="ab" * 16)]
-        before = failures(daemon)
+        before = daemon.counted()
         if fields.get("channel") != pb.CHANNEL_MOBILE:
             daemon.api.set_policy(tenant, mobile=True)
         for other in others:
             with invalid("request_id"):
                 retry(tenant, user, request_id, **other)
-        assert failures(daemon) == before
+        assert daemon.counted() == before
         assert retry(tenant, user, request_id, **fields)[0] == expected
 
 

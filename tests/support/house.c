@@ -46,9 +46,36 @@ struct domain_options house_options(struct house *h)
                                                     .per_tenant = HOUSE_RESETS_OF_TENANT}};
 }
 
+bool house_is_sqlite(void)
+{
+    return getenv("TWOSTEP_TEST_STORE") == NULL;
+}
+
+static void choose_mongo(struct house *h)
+{
+    bool java = strcmp(getenv("TWOSTEP_TEST_STORE"), "java") == 0;
+    enum mongo_server which = java ? MONGO_SERVER_JAVA : MONGO_SERVER_REAL;
+    const char *missing;
+    if (!mongo_server_start(which, &missing)) {
+        fprintf(stderr, "%s\n", missing);
+        abort();
+    }
+    mongo_place_init(&h->place, which);
+}
+
+static void open_store(struct house *h)
+{
+    if (house_is_sqlite()) {
+        must(h, store_sqlite_open(&h->store, scratch_path(&h->scratch, "db"), &h->why));
+        return;
+    }
+    h->place.mongo = mongo_place_open(&h->place, 1);
+    h->store = store_mongo_new(h->place.mongo);
+}
+
 void house_open(struct house *h)
 {
-    must(h, store_sqlite_open(&h->store, scratch_path(&h->scratch, "db"), &h->why));
+    open_store(h);
     h->shared = domain_shared_new();
     struct domain_options opt = house_options(h);
     h->domain = domain_new(&opt);
@@ -60,6 +87,8 @@ void house_close(struct house *h)
     domain_free(h->domain);
     domain_shared_free(h->shared);
     h->store->ops->close(h->store);
+    if (!house_is_sqlite())
+        mongo_place_release(&h->place);
 }
 
 void house_init(struct house *h)
@@ -70,6 +99,8 @@ void house_init(struct house *h)
     scratch_init(&h->scratch);
     must(h, keyring_create(scratch_path(&h->scratch, "keyring"), &h->why));
     must(h, keyring_load(&h->keyring, scratch_path(&h->scratch, "keyring"), &h->why));
+    if (!house_is_sqlite())
+        choose_mongo(h);
     house_open(h);
 }
 

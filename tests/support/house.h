@@ -2,8 +2,9 @@
 #ifndef SUPPORT_HOUSE_H
 #define SUPPORT_HOUSE_H
 
-/* A domain on a real SQLite store in a scratch folder, with a clock that the test moves, and
- * the decisions as one call each: every call is a batch of one job that commits.
+/* A domain on a real store, with a clock that the test moves, and the decisions as one call each:
+ * every call is a batch of one job that commits. The store is SQLite in a scratch folder, or, where
+ * the environment has TWOSTEP_TEST_STORE=java or =real, MongoDB (support/mongo_place.h).
  * Thread: the test's. */
 
 #include "base/clock.h"
@@ -12,12 +13,14 @@
 #include "domain/login.h"
 #include "domain/policy.h"
 #include "domain/verify.h"
+#include "support/mongo_place.h"
 #include "support/scratch.h"
 
 struct house {
     struct clock clock; /* first */
     int64_t wall_ms, mono_ms;
     struct scratch scratch;
+    struct mongo_place place; /* of MongoDB */
     struct keyring *keyring;
     struct store *store;
     struct domain_shared *shared;
@@ -30,6 +33,9 @@ struct house {
 #define HOUSE_RESETS_OF_TENANT  6
 
 #define HOUSE_START_MS 1700000010000 /* in the middle of a time step of 30 s */
+
+/* SQLite? A test about the file itself, or about transactions, is for that one only. */
+bool house_is_sqlite(void);
 
 void house_init(struct house *h);
 void house_release(struct house *h);

@@ -7,17 +7,24 @@
 //	                                           API as a FileDescriptorSet, SECONDS the time by the
 //	                                           daemon's clock
 //
+// With PEER_TLS_CA in the environment over TLS, with PEER_TLS_CERT and PEER_TLS_KEY, too, with a
+// certificate of its own: names of files.
+//
 // One line a step, "ok NAME" or "not ok NAME: why"; exit 1 when one was not ok.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
@@ -56,11 +63,37 @@ func wantEqual(got, wanted any) error {
 	return nil
 }
 
+func transport() (credentials.TransportCredentials, error) {
+	ca, cert := os.Getenv("PEER_TLS_CA"), os.Getenv("PEER_TLS_CERT")
+	if ca == "" {
+		return insecure.NewCredentials(), nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New(ca)
+	}
+	if cert != "" {
+		own, err := tls.LoadX509KeyPair(cert, os.Getenv("PEER_TLS_KEY"))
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return credentials.NewTLS(config), nil
+}
+
 func dial(address string) *grpc.ClientConn {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := grpc.DialContext(ctx, address, grpc.WithBlock(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	creds, err := transport()
+	var conn *grpc.ClientConn
+	if err == nil {
+		conn, err = grpc.DialContext(ctx, address, grpc.WithBlock(), grpc.WithTransportCredentials(creds))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, address, err)
 		os.Exit(1)

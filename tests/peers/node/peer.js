@@ -7,10 +7,13 @@
 //                                               project's, SECONDS the time by the daemon's clock
 //   node peer.js code URI SECONDS               no gRPC: what otplib reads in a key URI, and its code
 //
+// With PEER_TLS_CA in the environment over TLS, with PEER_TLS_CERT and PEER_TLS_KEY, too, with a
+// certificate of its own: names of files.
 // One line a step, "ok NAME" or "not ok NAME: why"; exit 1 when one was not ok. Of code, one JSON object.
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 const otplib = require('otplib');
@@ -26,6 +29,12 @@ const PERIOD_S = 30;
 function load(folder, files) {
   const options = { includeDirs: [folder], keepCase: true, enums: String, longs: Number, defaults: true };
   return grpc.loadPackageDefinition(loader.loadSync(files, options));
+}
+
+function credentials() {
+  const [ca, cert, key] = ['CA', 'CERT', 'KEY'].map((name) => process.env[`PEER_TLS_${name}`])
+    .map((file) => (file ? fs.readFileSync(file) : null));
+  return ca ? grpc.credentials.createSsl(ca, key, cert) : grpc.credentials.createInsecure();
 }
 
 // One call: { error, response, initial, trailing }.
@@ -82,7 +91,7 @@ function checkLarge({ response }) {
 
 function interop(address, protos) {
   const { testing } = load(protos, ['grpc/testing/test.proto']).grpc;
-  const open = (Service, options) => new Service(address, grpc.credentials.createInsecure(), options);
+  const open = (Service, options) => new Service(address, credentials(), options);
   const client = open(testing.TestService);
   const zipping = open(testing.TestService, { 'grpc.default_compression_algorithm': GZIP });
   const elsewhere = open(testing.UnimplementedService);
@@ -138,8 +147,8 @@ function interop(address, protos) {
 
 function story(address, protos, seconds) {
   const api = load(protos, ['twostep/v1/twostep.proto', 'grpc/health/v1/health.proto']);
-  const client = new api.twostep.v1.TwoStepService(address, grpc.credentials.createInsecure());
-  const health = new api.grpc.health.v1.Health(address, grpc.credentials.createInsecure());
+  const client = new api.twostep.v1.TwoStepService(address, credentials());
+  const health = new api.grpc.health.v1.Health(address, credentials());
   const user = { tenant_id: 'node', user_id: 'ünal@example.org', channel: 'CHANNEL_WEB' };
   const login = { ...user, password_verified: true };
   const key = {}; // what the authenticator app holds

@@ -287,6 +287,49 @@ static void a_frame_is_wiped(void **state)
     assert_memory_equal(memory, zeros, sizeof zeros);
 }
 
+/* Fills with pieces of the given size; how many messages of 3 bytes came out. */
+static size_t fill_in_pieces(struct fixture *f, size_t piece)
+{
+    size_t messages = 0, at = 0;
+    while (at < f->wire.len) {
+        size_t n = piece < f->wire.len - at ? piece : f->wire.len - at, used = 0;
+        assert_int_equal(frame_fill(&f->frame, plain, f->wire.data + at, n, &used).status, GRPC_OK);
+        assert_true(used > 0 && used <= n);
+        at += used;
+        assert_true(frame_is_begun(&f->frame));
+        if (!frame_is_complete(&f->frame))
+            continue;
+        assert_int_equal(frame_open(&f->frame, plain, &f->gzip).status, GRPC_OK);
+        assert_int_equal(f->frame.body.len, messages % 2 ? 0 : 3);
+        frame_reset(&f->frame);
+        assert_false(frame_is_begun(&f->frame));
+        messages++;
+    }
+    return messages;
+}
+
+static void many_messages_come_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 3; i++) {
+        put(f, 0, 3, 3);
+        put(f, 0, 0, 0);
+    }
+    for (size_t piece = 1; piece <= f->wire.len; piece++)
+        assert_int_equal(fill_in_pieces(f, piece), 6);
+}
+
+static void a_cut_off_message_is_not_complete(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 0, 3, 2);
+    size_t used;
+    assert_int_equal(frame_fill(&f->frame, plain, f->wire.data, f->wire.len, &used).status,
+                     GRPC_OK);
+    assert_int_equal(used, f->wire.len);
+    assert_true(frame_is_begun(&f->frame) && !frame_is_complete(&f->frame));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +349,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_behind_the_compressed_message, setup, teardown),
         cmocka_unit_test_setup_teardown(not_worth_compressing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_frame_is_wiped, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_messages_come_one_by_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cut_off_message_is_not_complete, setup, teardown),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);
 }

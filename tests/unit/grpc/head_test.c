@@ -170,6 +170,8 @@ static void encodings(void **state)
         begin(h);
         take(h, "grpc-encoding", cases[i].text);
         assert_int_equal(h->encoding, cases[i].encoding);
+        assert_int_equal(head_finish(h, LIMIT).status,
+                         cases[i].encoding == FRAME_FOREIGN ? GRPC_UNIMPLEMENTED : GRPC_OK);
     }
     begin(h);
     take(h, "grpc-encoding", "gzip");

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "grpc/call.h"
 #include "grpc/client.h"
 #include "grpc/server.h"
@@ -23,6 +24,7 @@
 struct fixture {
     struct loop *loops[LOOPS];
     struct grpc_server *server;
+    struct metrics *metrics;
     char address[GRPC_ADDRESS_MAX];
     struct grpc_call_id last; /* the call that was served last, on its loop */
     bool found_while_served;
@@ -60,6 +62,7 @@ static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(1, sizeof *f);
     *state = current = f;
+    f->metrics = metrics_new();
     for (int i = 0; i < LOOPS; i++)
         assert_int_equal(loop_new(&f->loops[i], NULL), ERR_OK);
     f->server = grpc_server_new(&(struct grpc_server_options){.loops = f->loops,
@@ -67,7 +70,8 @@ static int setup(void **state)
                                                               .methods = methods,
                                                               .n_methods = 1,
                                                               .limits = GRPC_LIMITS_DEFAULT,
-                                                              .clock = clock_system()});
+                                                              .clock = clock_system(),
+                                                              .metrics = f->metrics});
     assert_int_equal(grpc_server_listen(f->server, "127.0.0.1:0", f->address, NULL), ERR_OK);
     return 0;
 }
@@ -80,6 +84,7 @@ static int teardown(void **state)
         loop_stop(f->loops[i]);
         loop_free(f->loops[i]);
     }
+    metrics_free(f->metrics);
     free(f);
     return 0;
 }
@@ -174,6 +179,47 @@ static void a_call_is_found_until_it_is_answered(void **state)
     grpc_client_close(c);
 }
 
+/* Fails unless the line is on the page. */
+static void assert_counted(const struct fixture *f, const char *line)
+{
+    struct buf page = BUF_INIT;
+    metrics_render(f->metrics, &page);
+    buf_append_byte(&page, '\0');
+    if (strstr((char *)page.data, line) == NULL)
+        fail_msg("no %s in %s", line, (char *)page.data);
+    buf_release(&page);
+}
+
+static void calls_and_connections_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    run(f);
+    struct grpc_client *c = open_client(f);
+    call_once(c);
+    call_once(c);
+    struct grpc_client_reply reply = {0};
+    struct grpc_client_call call = {.path = "/t.T/Nothing", .timeout_ms = PATIENCE_MS};
+    assert_int_equal(grpc_client_call(c, &call, &reply, NULL), ERR_OK);
+    grpc_client_reply_release(&reply);
+    assert_counted(f, "\ngrpc_server_connections_open 1\n");
+    grpc_client_close(c);
+    assert_int_equal(grpc_server_drain(f->server, PATIENCE_MS), ERR_OK);
+
+#define ECHO    "{grpc_type=\"unary\",grpc_service=\"t.T\",grpc_method=\"Echo\""
+#define UNKNOWN "{grpc_type=\"unary\",grpc_service=\"unknown\",grpc_method=\"unknown\""
+    assert_counted(f, "\ngrpc_server_started_total" ECHO "} 2\n");
+    assert_counted(f, "\ngrpc_server_handled_total" ECHO ",grpc_code=\"OK\"} 2\n");
+    assert_counted(f, "\ngrpc_server_msg_received_total" ECHO "} 2\n");
+    assert_counted(f, "\ngrpc_server_msg_sent_total" ECHO "} 2\n");
+    assert_counted(f, "\ngrpc_server_handling_seconds_count" ECHO "} 2\n");
+    assert_counted(f, "\ngrpc_server_started_total" UNKNOWN "} 1\n");
+    assert_counted(f, "\ngrpc_server_handled_total" UNKNOWN ",grpc_code=\"Unimplemented\"} 1\n");
+    assert_counted(f, "\ngrpc_server_msg_received_total" UNKNOWN "} 0\n");
+    assert_counted(f, "\ngrpc_server_streams_open 0\n");
+    assert_counted(f, "\ngrpc_server_connections_open 0\n");
+    assert_counted(f, "\ngrpc_server_connections_accepted_total 1\n");
+}
+
 static void local_addresses(void **state)
 {
     (void)state;
@@ -209,6 +255,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(freed_with_connections_open, setup, teardown),
         cmocka_unit_test_setup_teardown(freed_after_the_loops_have_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_is_found_until_it_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(calls_and_connections_are_counted, setup, teardown),
         cmocka_unit_test(local_addresses),
         cmocka_unit_test(names_of_statuses),
     };

@@ -148,6 +148,30 @@ static void it_is_logged_once(void **state)
     breaker_free(b);
 }
 
+static void count(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+static void whoever_wants_to_know_is_told_of_each_change_once(void **state)
+{
+    (void)state;
+    unsigned told = 0;
+    struct breaker *b = breaker_new(2, false);
+    breaker_on_change(b, count, &told);
+    work(b, true);
+    fail_times(b, 1);
+    assert_int_equal(told, 0);
+    fail_times(b, 3);
+    assert_int_equal(told, 1);
+    work(b, false);
+    assert_int_equal(told, 1);
+    work(b, true);
+    work(b, true);
+    assert_int_equal(told, 2);
+    breaker_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +180,7 @@ int main(void)
         cmocka_unit_test(what_began_before_a_failure_proves_nothing),
         cmocka_unit_test(it_may_begin_open),
         cmocka_unit_test(it_is_logged_once),
+        cmocka_unit_test(whoever_wants_to_know_is_told_of_each_change_once),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,11 @@ static void mistakes_name_file_line_and_key(void **state)
          "\"\n permissions = {policy}\n tenants = {\"*\", t}\n}\n",
          "callers:6:", "tenants"},
         {"caller \"a\" {\n colour = red\n}\n", "callers:2:", "colour"},
+        {"caller \"a\" {\n permissions = {policy}\n tenants = {t}\n}\n", "callers:4:", "id"},
+        {"caller \"a\" {\n san = \"a b\"\n permissions = {policy}\n tenants = {t}\n}\n",
+         "callers:5:", "san"},
+        {"caller \"a\" {\n san = b\n id = x\n permissions = {policy}\n tenants = {t}\n}\n",
+         "callers:6:", "secret_hash"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct callers *c;
@@ -173,6 +178,57 @@ static void two_callers_do_not_share_an_id(void **state)
     assert_int_equal(callers_load(&c, path, &why), ERR_DENIED);
 }
 
+static void a_certificate_names_a_caller(void **state)
+{
+    static const char *const all[] = {"*"};
+    static const char web_san[] = "spiffe://crm.example/web";
+    char token[CALLER_TOKEN_MAX];
+    struct callers *c;
+    const char *path = scratch_path(*state, "callers");
+    struct caller web = {.name = "web",
+                         .san = web_san,
+                         .permissions = PERMISSION_LOGIN_WEB,
+                         .tenants = all,
+                         .n_tenants = 1};
+    struct caller ops = web;
+    ops.name = "ops";
+    assert_int_equal(callers_add(path, &web, token, NULL), ERR_OK);
+    assert_string_equal(token, "");
+    assert_int_equal(callers_add(path, &ops, token, NULL), ERR_EXISTS);
+    ops.san = "OPS.crm.Example";
+    assert_int_equal(callers_add(path, &ops, token, NULL), ERR_OK);
+    assert_int_equal(add(*state, "third", PERMISSION_POLICY, all, 1, token), ERR_OK);
+    ops.name = "fourth";
+    ops.san = "ops.CRM.example";
+    assert_int_equal(callers_add(path, &ops, token, NULL), ERR_EXISTS);
+    ops.san = "with space";
+    assert_int_equal(callers_add(path, &ops, token, NULL), ERR_INVALID);
+    ops.san = "";
+    assert_int_equal(callers_add(path, &ops, token, NULL), ERR_INVALID);
+    assert_int_equal(callers_load(&c, scratch_path(*state, "callers"), NULL), ERR_OK);
+
+    static const struct {
+        const char *names[2];
+        const char *caller;
+    } cases[] = {{{web_san, "ops.crm.example"}, "web"},
+                 {{"ops.crm.example", web_san}, "ops"},
+                 {{"other", "ops.crm.example"}, "ops"},
+                 {{"other", "spiffe://crm.example/WEB"}, NULL},
+                 {{"", "OPS.crm.Example"}, NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct caller *caller = callers_by_certificate(c, cases[i].names, 2);
+        assert_int_equal(caller != NULL, cases[i].caller != NULL);
+        if (caller != NULL)
+            assert_string_equal(caller->name, cases[i].caller);
+    }
+    assert_null(callers_by_certificate(c, NULL, 0));
+    assert_null(callers_authenticate(c, STR("Bearer .x"))); /* its id is no id */
+    callers_free(c);
+    c = callers_local();
+    assert_string_equal(callers_by_certificate(c, NULL, 0)->name, "local");
+    callers_free(c);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -181,6 +237,7 @@ int main(void)
         TEST(who_was_added_may_call),          TEST(nobody_else_may),
         TEST(a_removed_caller_is_gone),        TEST(the_token_is_not_in_the_file),
         TEST(mistakes_name_file_line_and_key), TEST(two_callers_do_not_share_an_id),
+        TEST(a_certificate_names_a_caller),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);
 }
