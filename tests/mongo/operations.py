@@ -25,10 +25,12 @@ class Begun:
 class Plan:
     """One operation on a tenant of its own. call(deadline) begins it, and begins the same again.
     owns(name, body): is this command one of it? right: what it may answer; again: what it may
-    answer after nobody knew how it ended. check(first, second): the answers, None: undecided."""
+    answer after nobody knew how it ended. lasts(first): is what was answered there, whoever is the
+    primary now? check(first, second): the answers, None: undecided."""
 
-    def __init__(self, stage, tenant, call, right, check, again=None, owns=None, begin=None):
+    def __init__(self, stage, tenant, call, right, check, again=None, owns=None, begin=None, lasts=None):
         self.stage, self.tenant, self.call, self.check = stage, tenant, call, check
+        self.lasts = lasts or (lambda first: True)
         self.right, self.again = {right} | UNDECIDED, {right} if again is None else again
         self.begin, self.is_call = begin, begin is None
         self.owns = owns or (lambda name, body: not (name == "find" and body[name] == "tenants"))
@@ -86,7 +88,7 @@ def scene_time(ms):
 def right_code(stage, factor, **more):
     now, code = stage.daemon.now, factor.code_at(stage.daemon.now)
     request = scene.request_id()
-    return Plan(stage, factor.tenant, right="ACCEPTED",
+    return Plan(stage, factor.tenant, right="ACCEPTED", lasts=lambda first: moved(stage, factor, now),
                 call=lambda deadline: stage.verify(factor, code, deadline, request_id=request, **more),
                 check=lambda first, second: check_accepted(stage, factor, now, code))
 
@@ -102,8 +104,13 @@ def plan_nameless(stage):
     factor = enrolled(stage)
     now, code = stage.daemon.now, factor.code_at(stage.daemon.now)
     return Plan(stage, factor.tenant, right="ACCEPTED", again={"ACCEPTED", "REPLAYED_CODE"},
+                lasts=lambda first: moved(stage, factor, now),
                 call=lambda deadline: stage.verify(factor, code, deadline),
                 check=lambda first, second: check_moved(stage, factor, now, first, second))
+
+
+def moved(stage, factor, now):
+    return stage.user(factor.tenant)["step"] == now // 30000
 
 
 def check_moved(stage, factor, now, first, second):
@@ -129,6 +136,7 @@ def plan_wrong(stage):
     def check(_first, _second):
         assert scene.failures(stage.user(factor.tenant)) == 1
     return Plan(stage, factor.tenant, right="WRONG_CODE", check=check,
+                lasts=lambda first: scene.failures(stage.user(factor.tenant)) == 1,
                 call=lambda deadline: stage.verify(factor, code, deadline, request_id=request))
 
 
@@ -142,6 +150,7 @@ def plan_replayed(stage):
         document = stage.user(factor.tenant)
         assert scene.failures(document) == 1 and document["step"] == stage.daemon.now // 30000
     return Plan(stage, factor.tenant, right="REPLAYED_CODE", check=check,
+                lasts=lambda first: scene.failures(stage.user(factor.tenant)) == 1,
                 call=lambda deadline: stage.verify(factor, code, deadline, request_id=request))
 
 
@@ -185,10 +194,13 @@ def enroll_call(stage, tenant):
     return lambda deadline: stage.send("Enroll", request, deadline)
 
 
+def is_pending(stage, tenant, answer):
+    return stage.user(tenant)["next"]["id"].hex() == answer.enrollment_id.replace("-", "")
+
+
 def check_pending(stage, tenant, answer):
     """There is one pending secret, and it is the one that was shown last."""
-    document = stage.user(tenant)
-    assert "own" not in document and document["next"]["id"].hex() in answer.enrollment_id.replace("-", "")
+    assert "own" not in stage.user(tenant) and is_pending(stage, tenant, answer)
     factor = Factor(tenant, "ann", answer, stage.api.get_policy(tenant))
     assert stage.api.outcome(tenant, "ann", factor.code_at(stage.daemon.now),
                              enrollment_id=factor.enrollment_id) == "ACCEPTED"
@@ -199,7 +211,8 @@ def plan_enroll(stage):
     tenant = stage.daemon.tenant()
     stage.api.enroll(tenant, "bob")  # the tenant's key is there
     return Plan(stage, tenant, enroll_call(stage, tenant), "OK",
-                lambda first, second: check_pending(stage, tenant, second))
+                lambda first, second: check_pending(stage, tenant, second),
+                lasts=lambda first: is_pending(stage, tenant, first))
 
 
 @operation("first use of a tenant", 7)
@@ -244,7 +257,9 @@ def plan_reset(stage):
         counted = [d for d in stage.view("limits").find({"_id": b"t" + tenant.encode()})]
         events = len(counted[0]["events"]) // 16
         assert events == 1 if first is not None else events in (1, 2)
-    return Plan(stage, tenant, right="OK", check=check, owns=owns, call=lambda deadline: stage.send(
+    def lasts(_first):
+        return len(stage.user(tenant)["resets"]) == 1
+    return Plan(stage, tenant, right="OK", check=check, owns=owns, lasts=lasts, call=lambda deadline: stage.send(
         "ResetRequest", reset_request(tenant, address, request), deadline))
 
 
@@ -276,6 +291,7 @@ def plan_confirm(stage):
             assert stage.api.outcome(old.tenant, "ann", new.code_at(stage.daemon.now),
                                      enrollment_id=new.enrollment_id) == "ACCEPTED"
     return Plan(stage, old.tenant, right="OK", again={"OK", "NOT_FOUND"}, check=check,
+                lasts=lambda first: is_pending(stage, old.tenant, first),
                 call=lambda deadline: stage.send("ResetConfirm", request, deadline))
 
 
@@ -374,6 +390,7 @@ def plan_set_policy(stage):
         assert policy.revision == before + 1 and policy.mobile
         assert first is None or first.policy.revision == before + 1
     return Plan(stage, tenant, right="OK", again={"OK", "ABORTED"}, check=check,
+                lasts=lambda first: stage.view("tenants").one({"_id": tenant.encode()})["policy"]["mobile"],
                 owns=lambda name, body: True,
                 call=lambda deadline: stage.send("SetPolicy", request, deadline))
 
