@@ -174,6 +174,12 @@ static enum mongo_end run_write(struct mongo_db *db, bson_t *command, bson_t *re
 {
     bson_error_t error = {0};
     bson_t opts = BSON_INITIALIZER;
+    *code = 0;
+    if (mongo_db_now_ms() >= db->deadline_ms) { /* nobody waits for it any more */
+        bson_init(reply);
+        err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "mongodb: there was no time left");
+        return MONGO_UNKNOWN;
+    }
     mongo_put_int(command, "maxTimeMS", time_left(db));
     put_concern(db, &opts);
     bool ok =
