@@ -84,19 +84,20 @@ def tls(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slow_starts(tmp_path_factory, tls):
     """Those that wait for a server for as long as a start does, at the same time."""
-    with fake.Fake() as plain, concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with fake.Fake() as plain, concurrent.futures.ThreadPoolExecutor(5) as pool:
         user = "mongodb://crm:%s@" % PASSWORD
         stores = {
             "nobody listens": user + free_address() + "/two?replicaSet=fake",
             "TLS, which the server does not speak": user + plain.address + "/two?replicaSet=fake&tls=true",
             "no TLS, which the server wants": user + tls[0].address + "/two?replicaSet=fake",
+            "no such name": user + "nobody.invalid:27017/two?replicaSet=fake",
             "TLS with a certificate of nobody": user + tls[0].address + "/two?replicaSet=fake&tls=true",
         }
         yield {name: pool.submit(Start, tmp_path_factory.mktemp("start"), store)
                for name, store in stores.items()}
 
 
-SLOW = ["nobody listens", "TLS, which the server does not speak", "no TLS, which the server wants",
+SLOW = ["nobody listens", "no such name", "TLS, which the server does not speak", "no TLS, which the server wants",
         "TLS with a certificate of nobody"]
 
 
@@ -147,6 +148,7 @@ def test_a_server_on_its_own(tmp_path):
                                 TWOSTEP_STORE_DEVELOPMENT="yes")
         stage.daemon.start()
         stage.daemon.enrol(stage.daemon.tenant(), "ann")
+        assert [e["level"] for e in stage.daemon.log() if e["event"] == "development_store"] == ["warn"]
 
 
 def alone(server):
@@ -247,6 +249,19 @@ def test_a_call_that_meets_a_step_down_waits_for_the_next_primary(stage):
     stage.server.step_up()
     assert scene.said(call)[1] == "ACCEPTED"
     assert scene.failures(stage.user(factor.tenant)) == 0
+
+
+def test_step_downs_one_after_the_other_lose_nothing(stage):
+    factor = operations.enrolled(stage)
+    for _ in range(5):
+        stage.daemon.advance(30)
+        fault = stage.server.fault(STEP_DOWN, "update", "users")  # the one that accepts, which it has done
+        call = stage.verify(factor, factor.code_at(stage.daemon.now), 5)
+        fault.wait()
+        stage.server.step_up()
+        assert scene.said(call)[1] == "ACCEPTED"
+        again = stage.verify(factor, factor.code_at(stage.daemon.now), 5)
+        assert scene.said(again)[1] == "REPLAYED_CODE"
 
 
 def test_without_a_primary_a_call_ends_in_its_time(stage):
