@@ -127,7 +127,7 @@ void call_leave(struct grpc_call *call)
 void call_close(struct grpc_call *call)
 {
     struct conn *conn = call->conn;
-    if (call->state == CALL_MESSAGE || call->state == CALL_SERVED)
+    if (call_is_open(call))
         tally_ended(call, GRPC_CANCELLED);
     tally_closed(call);
     if (call->state != CALL_ANSWERED)

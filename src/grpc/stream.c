@@ -4,6 +4,7 @@
 #include "grpc/edge_internal.h"
 #include "grpc/reply_internal.h"
 #include "grpc/scrub_internal.h"
+#include "grpc/tally_internal.h"
 
 #include <stdlib.h>
 
@@ -25,8 +26,8 @@ static struct refusal deliver(struct grpc_call *call)
     struct refusal refusal = frame_open(&call->frame, call_frame_rules(call), &call->edge->gzip);
     if (refusal.status != GRPC_OK)
         return refusal;
-    call->flow.handing = true;
     tally_received(call);
+    call->flow.handing = true;
     call->method->serve(call, call->method);
     call->flow.handing = false;
     frame_reset(&call->frame);
@@ -122,6 +123,7 @@ void stream_sent(struct grpc_call *call)
 void stream_check(struct grpc_call *call, uint32_t now, uint32_t limit)
 {
     if (reply_waiting(call) > 0 && now - call->touched > limit) {
+        tally_ended(call, GRPC_CANCELLED);
         call_lose(call);
         reply_cancel(call);
     } else if (call->state == CALL_STREAM && frame_is_begun(&call->frame) && takes_messages(call) &&

@@ -6,15 +6,21 @@
 
 #include <stdio.h>
 
-/* { $exists: false } for the entry of the log that is one too many. */
+static void put_exists(bson_t *filter, const char *key, bool exists)
+{
+    bson_t child;
+    mongo_put_begin(filter, key, &child);
+    mongo_put_bool(&child, "$exists", exists);
+    mongo_put_end(filter, &child);
+}
+
 void mongo_append_put_room(bson_t *filter)
 {
-    char key[16];
-    bson_t child;
-    snprintf(key, sizeof key, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
-    mongo_put_begin(filter, key, &child);
-    mongo_put_bool(&child, "$exists", false);
-    mongo_put_end(filter, &child);
+    char last[16];
+    snprintf(last, sizeof last, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
+    put_exists(filter, last, false);
+    /* A log that got lost is not begun again: what it counted is lost with it. */
+    put_exists(filter, F_LOG, true);
 }
 
 void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
@@ -62,6 +68,15 @@ enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct us
     bson_destroy(&update);
     bson_destroy(&fields);
     return end;
+}
+
+enum err mongo_append_refused(struct mongo_store *s, struct tenant_id t, struct user_id u,
+                              struct err_text *why)
+{
+    struct err_text said = *why;
+    TRY(mongo_users_read(s, t, u, MONGO_HOT, why));
+    *why = said;
+    return mongo_db_failed(why);
 }
 
 /* ---- a full log ---------------------------------------------------------------------------- */
@@ -185,7 +200,9 @@ enum err mongo_append_remember(struct store *base, struct tenant_id t, struct us
             conclude_note(s->user, &entry, lockout, out);
         if (end == MONGO_DONE)
             return e;
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
+        if (end == MONGO_REFUSED)
+            return mongo_append_refused(s, t, u, why);
+        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
             return mongo_db_failed(why);
         /* Sent again, it counts once. A duplicate is a log that is full, or one that somebody
          * else has just begun. */

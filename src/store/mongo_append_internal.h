@@ -6,7 +6,7 @@
 
 #include "mongo_internal.h"
 
-/* A condition: there is room for one more entry. */
+/* A condition: there is a log, with room for one more entry. */
 void mongo_append_put_room(bson_t *filter);
 
 /* An update: the entry at the end of the log. */
@@ -19,6 +19,11 @@ MUST_CHECK enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t
                                        const struct attempt_entry *entry, const bson_t *filter,
                                        const bson_t *new_user, enum err *read,
                                        struct err_text *why);
+
+/* What MONGO_REFUSED means after mongo_append: ERR_CORRUPT when the user is damaged, as nothing can
+ * be appended to what is no log. */
+MUST_CHECK enum err mongo_append_refused(struct mongo_store *s, struct tenant_id t,
+                                         struct user_id u, struct err_text *why);
 
 /* Folds a log that is nearly full. */
 MUST_CHECK enum err mongo_append_make_room(struct mongo_store *s, struct tenant_id t,

@@ -249,7 +249,9 @@ static enum err charge_once(struct attempt *a, struct charged *out, bool *again)
     *out = (struct charged){.result = CHARGE_LOCKED, .last_step = -1};
     *again = false;
     enum mongo_end end = try_charge(a, &e);
-    if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
+    if (end == MONGO_REFUSED)
+        return mongo_append_refused(s, a->t, a->u, a->why);
+    if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
         return mongo_db_failed(a->why);
     if (end == MONGO_UNKNOWN) {
         TRY(look_back(a, &found, out));

@@ -16,14 +16,31 @@ enum err mongo_in_check(const struct mongo_in *in, const char *what, struct err_
                     : ERR_OK;
 }
 
+/* False, and not bad, when there is none. */
+static bool look_for(const struct mongo_in *in, const char *key, bson_iter_t *it)
+{
+    if (*in->bad)
+        return false;
+    if (!bson_iter_init(it, &in->doc)) {
+        *in->bad = true;
+        return false;
+    }
+    if (bson_iter_find(it, key))
+        return true;
+    if (it->err_off != 0) /* who knows what would have come */
+        *in->bad = true;
+    return false;
+}
+
 bool mongo_in_has(const struct mongo_in *in, const char *key)
 {
-    return bson_has_field(&in->doc, key);
+    bson_iter_t it;
+    return look_for(in, key, &it);
 }
 
 static bool find(const struct mongo_in *in, const char *key, bson_iter_t *it)
 {
-    if (!*in->bad && bson_iter_init_find(it, &in->doc, key))
+    if (look_for(in, key, it))
         return true;
     *in->bad = true;
     return false;
@@ -112,7 +129,7 @@ static bool view(const bson_iter_t *it, bool *bad, struct mongo_in *out)
 bool mongo_in_doc(const struct mongo_in *in, const char *key, struct mongo_in *out)
 {
     bson_iter_t it;
-    if (*in->bad || !bson_iter_init_find(&it, &in->doc, key))
+    if (!look_for(in, key, &it))
         return false;
     if (BSON_ITER_HOLDS_DOCUMENT(&it))
         return view(&it, in->bad, out);
@@ -133,8 +150,13 @@ void mongo_in_each_init(struct mongo_each *e, const struct mongo_in *in, const c
 
 bool mongo_in_each_next(struct mongo_each *e, struct mongo_in *out)
 {
-    if (!e->any || *e->bad || !bson_iter_next(&e->at))
+    if (!e->any || *e->bad)
         return false;
+    if (!bson_iter_next(&e->at)) {
+        if (e->at.err_off != 0)
+            *e->bad = true;
+        return false;
+    }
     if (BSON_ITER_HOLDS_DOCUMENT(&e->at))
         return view(&e->at, e->bad, out);
     *e->bad = true;

@@ -247,6 +247,7 @@ static enum err reset_confirm(struct store *base, struct tenant_id t, struct use
 struct leasing {
     int64_t now_ms, until_ms;
     struct mail mail;
+    bool as_found; /* the user is looked at as he was found to have a mail that is due */
     bool won;
 };
 
@@ -260,6 +261,10 @@ static enum err take_lease(struct mongo_user *user, void *args, struct err_text 
             (next == NULL || user->mails[i].due_ms < next->due_ms))
             next = &user->mails[i];
     l->won = next != NULL;
+    /* Found by a field that is wrong: written again, or he would be found for ever. */
+    if (next == NULL && l->as_found)
+        user->changed |= MONGO_RESETS;
+    l->as_found = false;
     if (next == NULL)
         return ERR_OK;
     l->mail = *next;
@@ -326,6 +331,7 @@ static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
         memcpy(out->user, u.s.p, u.s.len);
         t.s.p = out->tenant;
         u.s.p = out->user;
+        l.as_found = true;
         TRY(mongo_users_change(s, t, u, MONGO_ALL, take_lease, &l, why));
         if (l.won)
             note_turn(s->shared, t);

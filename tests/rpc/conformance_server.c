@@ -13,9 +13,12 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define REQUEST_MAX (1024 * 1024) /* of what comes on standard input */
 #define TYPE        "type.googleapis.com/connectrpc.conformance.v1."
@@ -452,6 +455,8 @@ static Connectrpc__Conformance__V1__ServerCompatRequest *read_request(void)
     return connectrpc__conformance__v1__server_compat_request__unpack(NULL, n, bytes);
 }
 
+static ProtobufCBinaryData own_cert; /* told with the address */
+
 static void tell_address(const char *address)
 {
     Connectrpc__Conformance__V1__ServerCompatResponse m;
@@ -459,6 +464,7 @@ static void tell_address(const char *address)
     char host[] = "127.0.0.1";
     m.host = host;
     m.port = (uint32_t)strtoul(strrchr(address, ':') + 1, NULL, 10);
+    m.pem_cert = own_cert;
     struct buf packed = serve_pack(&m.base);
     const uint8_t head[4] = {(uint8_t)(packed.len >> 24), (uint8_t)(packed.len >> 16),
                              (uint8_t)(packed.len >> 8), (uint8_t)packed.len};
@@ -468,11 +474,52 @@ static void tell_address(const char *address)
     buf_release(&packed);
 }
 
+/* ---- TLS: what the runner sends, as files for as long as this runs ---- */
+
+#define RANDOM_LEN 6
+static struct {
+    char folder[32], cert[48], key[48], client_ca[48];
+} files = {.folder = "/tmp/conformance-"};
+
+static const char *write_file(char path[static 48], const char *name, ProtobufCBinaryData pem)
+{
+    snprintf(path, 48, "%s/%s", files.folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
+    bool whole = fd >= 0 && write(fd, pem.data, pem.len) == (ssize_t)pem.len;
+    if (!whole || close(fd) != 0) {
+        perror(path);
+        exit(1);
+    }
+    return path;
+}
+
+static void take_tls(struct serve_options *o,
+                     const Connectrpc__Conformance__V1__ServerCompatRequest *request)
+{
+    memset(files.folder + strlen(files.folder), 'X', RANDOM_LEN); /* mkdtemp's place for it */
+    if (mkdtemp(files.folder) == NULL)
+        exit(1);
+    o->tls.cert_file = write_file(files.cert, "cert", request->server_creds->cert);
+    o->tls.key_file = write_file(files.key, "key", request->server_creds->key);
+    if (request->client_tls_cert.len > 0)
+        o->tls.client_ca_file = write_file(files.client_ca, "client_ca", request->client_tls_cert);
+    own_cert = request->server_creds->cert;
+}
+
+static void remove_files(void)
+{
+    const char *const paths[] = {files.cert, files.key, files.client_ca};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (paths[i][0] != '\0')
+            unlink(paths[i]);
+    rmdir(files.folder);
+}
+
 int main(void)
 {
     Connectrpc__Conformance__V1__ServerCompatRequest *request = read_request();
-    if (request == NULL || request->use_tls) {
-        fprintf(stderr, request == NULL ? "no request\n" : "no TLS here\n");
+    if (request == NULL || (request->use_tls && request->server_creds == NULL)) {
+        fprintf(stderr, "no request, or one for TLS without a certificate\n");
         return 2;
     }
     struct serve_options o = {.address = "127.0.0.1:0",
@@ -482,6 +529,11 @@ int main(void)
     o.limits.message_bytes = SERVE_MESSAGE_LIMIT;
     if (request->message_receive_limit > 0)
         o.limits.message_bytes = request->message_receive_limit;
+    if (request->use_tls)
+        take_tls(&o, request);
+    int status = serve_run(&o, methods, sizeof methods / sizeof methods[0]);
+    if (request->use_tls)
+        remove_files();
     connectrpc__conformance__v1__server_compat_request__free_unpacked(request, NULL);
-    return serve_run(&o, methods, sizeof methods / sizeof methods[0]);
+    return status;
 }

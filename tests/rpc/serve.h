@@ -34,6 +34,7 @@ struct serve_options {
 };
 int serve_run(const struct serve_options *o, const struct grpc_method *methods, size_t n_methods);
 
+/* NULL when it has ended: what was to be done later on a loop may come after that. */
 struct grpc_server *serve_server(void);
 
 /* Packs m. Free with buf_release. */

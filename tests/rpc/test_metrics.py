@@ -258,6 +258,28 @@ def test_calls_that_end_early_are_counted(watched):
     assert after.total("grpc_server_streams_open") == 0
 
 
+def test_streams_are_counted_by_message_and_once(watched):
+    """Two questions and their answers, then a stream that its client gives up."""
+    path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    labels = dict(grpc_type="bidi_stream", grpc_service="grpc.reflection.v1.ServerReflection",
+                  grpc_method="ServerReflectionInfo")
+    before = sample(watched)
+    with rawh2.Connection(watched.port) as c:
+        stream = c.open(path)
+        c.data(stream, rawh2.message(b"\x3a\x01*") * 2)
+        assert c.wait(stream).grpc == 0
+        gone = c.open(path)
+        c.sync()
+        c.reset(gone)
+        c.sync()
+    after = sample(watched)
+    grew = {n: after.total("grpc_server_%s_total" % n, **labels)
+            - before.total("grpc_server_%s_total" % n, **labels)
+            for n in ("started", "handled", "msg_received", "msg_sent")}
+    assert grew == dict(started=2, handled=2, msg_received=2, msg_sent=2)
+    assert codes(watched, before) == {"OK": 1, "Canceled": 1}
+
+
 def test_nobody_can_make_a_new_series(watched):
     """Paths, tenants, users and metadata are a stranger's."""
     before = sample(watched)
