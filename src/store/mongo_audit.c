@@ -105,15 +105,19 @@ static void drop(struct mongo_audit *a, size_t n)
 }
 
 /* In order, and each only when those before it are durable. What was sent twice, because the answer
- * was lost, is there once: then they go one by one. */
-static enum mongo_end write_batch(struct mongo_audit *a, const bson_t *const *docs, size_t n)
+ * was lost, is there once: then they go one by one. *done: so many from the first are there; over
+ * a slow network one by one takes longer than there is, and must not begin anew each time. */
+static enum mongo_end write_batch(struct mongo_audit *a, const bson_t *const *docs, size_t n,
+                                  size_t *done)
 {
     struct err_text why;
     enum mongo_end end = mongo_db_insert_many(&a->db, MONGO_AUDIT, docs, n, &why);
-    for (size_t i = 0; end == MONGO_DUPLICATE && i < n; i++) {
-        enum mongo_end one = mongo_db_insert(&a->db, MONGO_AUDIT, docs[i], &why);
+    *done = end == MONGO_DONE ? n : 0;
+    while (end == MONGO_DUPLICATE && *done < n) {
+        enum mongo_end one = mongo_db_insert(&a->db, MONGO_AUDIT, docs[*done], &why);
         if (one != MONGO_DONE && one != MONGO_DUPLICATE)
             return one;
+        ++*done;
     }
     return end == MONGO_DUPLICATE ? MONGO_DONE : end;
 }
@@ -130,10 +134,12 @@ static bool write_waiting(struct mongo_audit *a)
         a->begun = end == MONGO_DONE || end == MONGO_DUPLICATE;
     }
     while (a->begun && (n = peek(a, docs)) > 0) {
+        size_t done;
         mongo_db_set_budget(&a->db, WRITE_MS);
-        if (write_batch(a, docs, n) != MONGO_DONE)
+        enum mongo_end end = write_batch(a, docs, n, &done);
+        drop(a, done);
+        if (end != MONGO_DONE)
             return false;
-        drop(a, n);
     }
     return a->begun;
 }

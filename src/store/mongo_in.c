@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* Far from where a sum would overflow. */
+#define TIME_FAR    (INT64_C(1) << 53)
+#define VERSION_MAX (INT64_C(1) << 53)
+
 void mongo_in_init(struct mongo_in *in, const bson_t *doc, bool *bad)
 {
     in->bad = bad;
@@ -57,6 +61,16 @@ int64_t mongo_in_int(const struct mongo_in *in, const char *key, int64_t least, 
         return value;
     *in->bad = true;
     return 0;
+}
+
+int64_t mongo_in_time(const struct mongo_in *in, const char *key)
+{
+    return mongo_in_int(in, key, -TIME_FAR, TIME_FAR);
+}
+
+int64_t mongo_in_version(const struct mongo_in *in, const char *key)
+{
+    return mongo_in_int(in, key, 1, VERSION_MAX);
 }
 
 bool mongo_in_bool(const struct mongo_in *in, const char *key)

@@ -22,6 +22,10 @@ MUST_CHECK enum err mongo_in_check(const struct mongo_in *in, const char *what,
 
 bool mongo_in_has(const struct mongo_in *in, const char *key);
 int64_t mongo_in_int(const struct mongo_in *in, const char *key, int64_t least, int64_t most);
+/* Milliseconds, so few that they can be counted with. */
+int64_t mongo_in_time(const struct mongo_in *in, const char *key);
+/* From 1, and can be counted up: a change of a document where it cannot is refused for ever. */
+int64_t mongo_in_version(const struct mongo_in *in, const char *key);
 bool mongo_in_bool(const struct mongo_in *in, const char *key);
 size_t mongo_in_bytes(const struct mongo_in *in, const char *key, void *out, size_t cap);
 void mongo_in_fixed(const struct mongo_in *in, const char *key, void *out, size_t n);

@@ -33,7 +33,7 @@ static enum err read_counter(const bson_t *doc, struct counter *c, struct err_te
     bool bad = false;
     struct mongo_in in;
     mongo_in_init(&in, doc, &bad);
-    c->version = mongo_in_int(&in, F_VERSION, 1, INT64_MAX);
+    c->version = mongo_in_version(&in, F_VERSION);
     size_t n = mongo_in_bytes(&in, F_EVENTS, c->events, EVENTS_MAX * sizeof *c->events);
     c->n = n / sizeof *c->events;
     if (n % sizeof *c->events != 0)

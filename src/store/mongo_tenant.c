@@ -29,7 +29,7 @@ static void read_policy(const struct mongo_in *in, struct policy *p)
     p->revision = mongo_in_int(in, "revision", 1, INT64_MAX);
     p->enabled = mongo_in_bool(in, "enabled");
     p->mobile = mongo_in_bool(in, "mobile");
-    p->suspended_until_ms = mongo_in_int(in, "suspended_until", INT64_MIN, INT64_MAX);
+    p->suspended_until_ms = mongo_in_time(in, "suspended_until");
     mongo_in_text(in, "suspended_reason", p->suspended_reason, sizeof p->suspended_reason);
     mongo_in_text(in, "issuer", p->issuer, sizeof p->issuer);
     p->algorithm = (uint8_t)mongo_in_int(in, "algorithm", 0, UINT8_MAX);
@@ -42,7 +42,7 @@ static void read_policy(const struct mongo_in *in, struct policy *p)
     mongo_in_text(in, "mail_from", p->mail_from, sizeof p->mail_from);
     mongo_in_text(in, "mail_from_name", p->mail_from_name, sizeof p->mail_from_name);
     mongo_in_text(in, "locale", p->locale, sizeof p->locale);
-    p->update_time_ms = mongo_in_int(in, "update_time", INT64_MIN, INT64_MAX);
+    p->update_time_ms = mongo_in_time(in, "update_time");
     mongo_in_text(in, "updated_by", p->updated_by, sizeof p->updated_by);
 }
 
@@ -69,7 +69,7 @@ static enum err read_tenant(const bson_t *doc, struct tenant *tenant, struct err
     bool bad = false;
     struct mongo_in in, policy;
     mongo_in_init(&in, doc, &bad);
-    tenant->version = mongo_in_int(&in, F_VERSION, 1, INT64_MAX);
+    tenant->version = mongo_in_version(&in, F_VERSION);
     mongo_writes_read(&in, &tenant->writes);
     read_keys(&in, tenant);
     tenant->has_policy = mongo_in_doc(&in, F_POLICY, &policy);

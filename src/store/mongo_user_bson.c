@@ -12,9 +12,9 @@ static void read_factor(const struct mongo_in *in, struct factor *f)
     f->algorithm = (uint8_t)mongo_in_int(in, "algorithm", 0, UINT8_MAX);
     f->digits = (uint8_t)mongo_in_int(in, "digits", 0, UINT8_MAX);
     f->period = (uint16_t)mongo_in_int(in, "period", 0, UINT16_MAX);
-    f->create_ms = mongo_in_int(in, "created", INT64_MIN, INT64_MAX);
-    f->confirm_ms = mongo_in_int(in, "confirmed", INT64_MIN, INT64_MAX);
-    f->expire_ms = mongo_in_int(in, "expires", INT64_MIN, INT64_MAX);
+    f->create_ms = mongo_in_time(in, "created");
+    f->confirm_ms = mongo_in_time(in, "confirmed");
+    f->expire_ms = mongo_in_time(in, "expires");
     if (mongo_in_has(in, "notify")) {
         mongo_in_text(in, "notify", f->notify_address, sizeof f->notify_address);
         mongo_in_text(in, "locale", f->notify_locale, sizeof f->notify_locale);
@@ -39,11 +39,11 @@ static void read_answer(const struct mongo_in *in, struct answer *a)
     if (!mongo_in_doc(in, "answer", &sub))
         return;
     a->outcome = (uint8_t)mongo_in_int(&sub, "outcome", 0, UINT8_MAX);
-    a->time_ms = mongo_in_int(&sub, "time", INT64_MIN, INT64_MAX);
+    a->time_ms = mongo_in_time(&sub, "time");
     if (mongo_in_has(&sub, "reason"))
         a->reason = (uint8_t)mongo_in_int(&sub, "reason", 0, UINT8_MAX);
     if (mongo_in_has(&sub, "wait"))
-        a->retry_after_ms = mongo_in_int(&sub, "wait", INT64_MIN, INT64_MAX);
+        a->retry_after_ms = mongo_in_time(&sub, "wait");
     if (mongo_in_has(&sub, "enrollment"))
         mongo_in_fixed(&sub, "enrollment", a->enrollment.bytes, ENROLLMENT_ID_LEN);
 }
@@ -53,7 +53,7 @@ static void read_entry(const struct mongo_in *in, struct attempt_entry *e)
     *e = (struct attempt_entry){0};
     e->kind = (enum attempt_kind)mongo_in_int(in, "kind", ATTEMPT_TRIED, ATTEMPT_WON);
     mongo_in_fixed(in, "id", e->mark.id, REQUEST_ID_LEN);
-    e->time_ms = mongo_in_int(in, "time", INT64_MIN, INT64_MAX);
+    e->time_ms = mongo_in_time(in, "time");
     e->is_request = mongo_in_has(in, "print");
     if (e->is_request)
         mongo_in_fixed(in, "print", e->mark.fingerprint, REQUEST_FINGERPRINT_LEN);
@@ -68,7 +68,7 @@ static void read_attempts(const struct mongo_in *in, struct attempt_log *log)
     struct mongo_each each;
     struct mongo_in item;
     log->failures = (uint32_t)mongo_in_int(in, F_FAILURES, 0, UINT32_MAX);
-    log->last_attempt_ms = mongo_in_int(in, F_LAST, INT64_MIN, INT64_MAX);
+    log->last_attempt_ms = mongo_in_time(in, F_LAST);
     mongo_in_each_init(&each, in, F_LOG);
     while (mongo_in_each_next(&each, &item)) {
         struct attempt_entry e;
@@ -100,10 +100,10 @@ static void read_reset(const struct mongo_in *in, struct mongo_reset *r)
     mongo_in_fixed(in, "id", s->id.bytes, RESET_ID_LEN);
     s->state = (enum reset_state)mongo_in_int(in, "state", RESET_QUEUED, RESET_REPLACED);
     s->attempts = (uint32_t)mongo_in_int(in, "attempts", 0, UINT32_MAX);
-    s->expire_ms = mongo_in_int(in, "expires", INT64_MIN, INT64_MAX);
+    s->expire_ms = mongo_in_time(in, "expires");
     mongo_in_text(in, "error", s->last_error, sizeof s->last_error);
     mongo_in_fixed(in, "token", r->token_hash, TOKEN_HASH_LEN);
-    r->create_ms = mongo_in_int(in, "created", INT64_MIN, INT64_MAX);
+    r->create_ms = mongo_in_time(in, "created");
     r->has_request = mongo_in_has(in, "request");
     if (r->has_request) {
         mongo_in_fixed(in, "request", r->request.id, REQUEST_ID_LEN);
@@ -117,9 +117,9 @@ static void read_mail(const struct mongo_in *in, struct mail *m)
     m->kind = (enum mail_kind)mongo_in_int(in, "kind", MAIL_RESET, MAIL_REPLACED);
     mongo_in_text(in, "address", m->address, sizeof m->address);
     mongo_in_text(in, "locale", m->locale, sizeof m->locale);
-    m->create_ms = mongo_in_int(in, "created", INT64_MIN, INT64_MAX);
-    m->due_ms = mongo_in_int(in, "due", INT64_MIN, INT64_MAX);
-    m->expire_ms = mongo_in_int(in, "expires", INT64_MIN, INT64_MAX);
+    m->create_ms = mongo_in_time(in, "created");
+    m->due_ms = mongo_in_time(in, "due");
+    m->expire_ms = mongo_in_time(in, "expires");
     m->attempts = (uint32_t)mongo_in_int(in, "attempts", 0, UINT32_MAX);
     if (m->kind != MAIL_RESET)
         return;
@@ -152,7 +152,7 @@ enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsign
     if (!str_equal((struct str){(const char *)key.bytes, key.len},
                    (struct str){(const char *)user->key.bytes, user->key.len}))
         bad = true;
-    got.version = mongo_in_int(&in, F_VERSION, 1, INT64_MAX);
+    got.version = mongo_in_version(&in, F_VERSION);
     mongo_writes_read(&in, &got.writes);
     if (parts & MONGO_ATTEMPTS)
         read_attempts(&in, &got.attempts);

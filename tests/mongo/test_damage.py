@@ -57,6 +57,8 @@ DAMAGE = {
     "the log has an unknown kind": with_value("log.0.kind", 9),
     "the log is far too long": lambda document: document["log"].extend(
         copy.deepcopy(document["log"][0]) for _ in range(500)),
+    "last is the end of time": with_value("last", 2**63 - 1),
+    "the log has the end of time": with_value("log.0.time", 2**63 - 1),
     "writes are no ids": with_value("writes", b"odd"),
     "writes are too many": with_value("writes", bytes(16 * 500)),
 }
@@ -91,6 +93,24 @@ def test_a_version_that_is_missing_is_begun_again_and_does_no_harm(stage):
     del document["v"]
     stage.view("users").put(document)
     assert [tried(stage, factor) for _ in range(2)] == ["ACCEPTED", "REPLAYED_CODE"]
+
+
+@pytest.mark.parametrize("field", ["due", "sweep"])
+def test_a_version_that_cannot_be_counted_up_does_not_stop_the_others(tmp_path, field):
+    """A server refuses each change of this document: who waits for it would wait for ever."""
+    with scene.Scene(tmp_path / "d") as stage:
+        stage.daemon.expected |= {"call_failed", "store_failed", "mail_failed", "mail_queue_down"}
+        factor, other = enrolled(stage, **scene.MAIL), enrolled(stage, **scene.MAIL)
+        pending = stage.daemon.tenant()
+        stage.api.enroll(pending, "bob")
+        document = stage.user(factor.tenant)
+        document.update({"v": 2**63 - 1, field: 1})
+        stage.view("users").put(document)
+        stage.api.call("ResetRequest", reset_request(other.tenant, "bob@mail.example"))
+        letters_to(stage, "bob@mail.example", 1)
+        stage.daemon.advance(12 * 60)
+        wait_until(lambda: "next" not in stage.user(pending, "bob"), "the pending secret goes")
+        wait_until(lambda: field not in stage.user(factor.tenant), "it is passed over")
 
 
 def test_the_error_says_whose_document_it_is(tmp_path):

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: ISC
 """Goal: what the daemon does by itself is bounded and loses nothing: the audit log when it cannot be
 written, and what has expired when the server does not delete it."""
+import itertools
+
 import grpc
 import pytest
 
 import kit
 import operations
 import scene
-from fake_faults import ERROR
+from fake_faults import APPLY_ERROR, ERROR
 from grpc.health.v1 import health_pb2, health_pb2_grpc
 from twostep.v1 import twostep_pb2 as pb
 
@@ -61,6 +63,29 @@ def test_an_audit_log_that_cannot_be_written_stops_decisions_when_too_much_waits
         assert stage.api.outcome(factor.tenant, "ann", code) == "REPLAYED_CODE"
         assert stage.daemon.stop() == 0
         assert len(stage.check_end()) > WAITING_MAX
+
+
+def test_audit_records_that_go_one_by_one_go_on_from_where_they_were(tmp_path):
+    """The answer to many at once was lost, and then one by one they take longer than a try may: what
+    a try has written is not written again by the next one, or there would be no end."""
+    with scene.Scene(tmp_path / "d", mail=False, store_workers=2) as stage:
+        off, tries = kit.fresh(), itertools.count(1)
+        stage.api.set_policy(off, enabled=False)
+        cheap = pb.VerifyRequest(tenant_id=off, user_id="bob", channel=pb.CHANNEL_WEB, code="123456",
+                                 password_verified=True)
+        kit.wait_until(lambda: stage.view("audit").find(), "the first one is written")
+        away = stage.server.fault(ERROR, "insert", "audit", code=91, times=0)
+        assert set(outcomes(stage, 100, cheap)) == {"NOT_REQUIRED"}
+        lost = stage.server.fault(APPLY_ERROR, "insert", "audit", code=91,
+                                  where=lambda body: len(body["documents"]) > 50)
+        stage.server.fault(ERROR, "insert", "audit", code=91, times=0,
+                           where=lambda body: len(body["documents"]) == 1 and next(tries) % 10 == 0)
+        away.left = 0
+        lost.wait()
+        assert set(outcomes(stage, 20, cheap)) == {"NOT_REQUIRED"}
+        kit.wait_until(lambda: len(stage.view("audit").find()) >= 121, "all are written")
+        assert stage.daemon.stop() == 0
+        assert len(stage.check_end()) >= 121
 
 
 # ---- what has expired ---------------------------------------------------------------------------------

@@ -237,12 +237,13 @@ static void test_a_value_of_another_type(void **state)
     assert_true(each_change(put_type, check_type) > 2000);
 }
 
+#define FAR (INT64_C(1) << 53)
 /* What numbers may be, where that is less than any. */
 static const struct range {
     const char *path;
     int64_t least, most;
 } ranges[] = {
-    {F_VERSION, 1, INT64_MAX},
+    {F_VERSION, 1, FAR},
     {F_FAILURES, 0, UINT32_MAX},
     {F_GEN, 0, UINT32_MAX - 1LL},
     {F_STEP, -1, INT64_MAX},
@@ -274,10 +275,12 @@ static struct range range_of(const struct path *p)
                 strcmp(p->text + n, factor_ranges[i].path) == 0)
                 return factor_ranges[i];
     }
-    return (struct range){p->text, INT64_MIN, INT64_MAX};
+    return (struct range){p->text, -FAR, FAR}; /* a time */
 }
 
 static const int64_t numbers[] = {INT64_MIN,
+                                  -FAR - 1,
+                                  -FAR,
                                   -2,
                                   -1,
                                   0,
@@ -294,6 +297,8 @@ static const int64_t numbers[] = {INT64_MIN,
                                   UINT32_MAX - 1LL,
                                   UINT32_MAX,
                                   UINT32_MAX + 1LL,
+                                  FAR,
+                                  FAR + 1,
                                   INT64_MAX};
 
 static bool put_number(bson_t *out, const bson_iter_t *value, unsigned variant)
