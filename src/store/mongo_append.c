@@ -116,8 +116,7 @@ static void repeated(const struct mongo_user *user, const struct answer *first, 
         return;
     const struct factor *f = mongo_user_factor(user, &first->enrollment, now_ms);
     if (f == NULL && user->has_old &&
-        str_equal((struct str){(const char *)user->old.enrollment.bytes, ENROLLMENT_ID_LEN},
-                  (struct str){(const char *)first->enrollment.bytes, ENROLLMENT_ID_LEN}))
+        str_equal_bytes(user->old.enrollment.bytes, first->enrollment.bytes, ENROLLMENT_ID_LEN))
         f = &user->old;
     if (f != NULL)
         out->factor = *f;
@@ -129,8 +128,7 @@ enum charge_result mongo_append_recall(const struct mongo_user *user,
                                        struct charged *out)
 {
     const uint8_t *first = user->attempts.entries[at].mark.fingerprint;
-    if (!str_equal((struct str){(const char *)first, REQUEST_FINGERPRINT_LEN},
-                   (struct str){(const char *)mark->fingerprint, REQUEST_FINGERPRINT_LEN}))
+    if (!str_equal_bytes(first, mark->fingerprint, REQUEST_FINGERPRINT_LEN))
         return CHARGE_REUSED;
     repeated(user, &play->views[at].answer, now_ms, out);
     return CHARGE_REPEATED;

@@ -86,8 +86,7 @@ static enum mongo_end compare_and_set(struct mongo_store *s, const struct mongo_
 
 static bool is_of(const struct event *e, const struct reset_id *id)
 {
-    return str_equal((struct str){(const char *)e->id, EVENT_ID_LEN},
-                     (struct str){(const char *)id->bytes, EVENT_ID_LEN});
+    return str_equal_bytes(e->id, id->bytes, EVENT_ID_LEN);
 }
 
 static void drop_old(struct counter *c, const struct mongo_limit *l, int64_t now_ms)

@@ -55,11 +55,6 @@ struct user_id mongo_user_id(const struct mongo_user *user)
     return (struct user_id){{(const char *)user->key.bytes + at, user->key.len - at}};
 }
 
-static bool same(const void *a, const void *b, size_t n)
-{
-    return str_equal((struct str){a, n}, (struct str){b, n});
-}
-
 struct mongo_reset *mongo_user_add_reset(struct mongo_user *user)
 {
     if (user->n_resets == user->cap_resets) {
@@ -115,10 +110,10 @@ int64_t mongo_user_sweep_ms(const struct mongo_user *user)
 const struct factor *mongo_user_factor(const struct mongo_user *user,
                                        const struct enrollment_id *id, int64_t now_ms)
 {
-    if (user->has_own && same(id->bytes, user->own.enrollment.bytes, ENROLLMENT_ID_LEN))
+    if (user->has_own && str_equal_bytes(id->bytes, user->own.enrollment.bytes, ENROLLMENT_ID_LEN))
         return &user->own;
     if (user->has_next && user->next.expire_ms > now_ms &&
-        same(id->bytes, user->next.enrollment.bytes, ENROLLMENT_ID_LEN))
+        str_equal_bytes(id->bytes, user->next.enrollment.bytes, ENROLLMENT_ID_LEN))
         return &user->next;
     return NULL;
 }

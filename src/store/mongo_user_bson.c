@@ -209,8 +209,7 @@ static void write_factor(bson_t *b, const char *key, const struct factor *f)
 static bool is_zero(const struct enrollment_id *id)
 {
     static const struct enrollment_id none;
-    return str_equal((struct str){(const char *)id->bytes, ENROLLMENT_ID_LEN},
-                     (struct str){(const char *)none.bytes, ENROLLMENT_ID_LEN});
+    return str_equal_bytes(id->bytes, none.bytes, ENROLLMENT_ID_LEN);
 }
 
 static void write_answer(bson_t *b, const struct answer *a)
