@@ -319,8 +319,8 @@ static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
         TRY(find_next(s, now_ms, why));
         if (s->user == NULL || mongo_db_now_ms() >= s->db.deadline_ms)
             return err_set(why, ERR_NOT_FOUND, NULL, "no mail is due");
-        struct tenant_id t = mongo_user_tenant(s->user);
-        struct user_id u = mongo_user_id(s->user);
+        struct tenant_id t = mongo_user_tenant(&s->user->key);
+        struct user_id u = mongo_user_id(&s->user->key);
         *out = (struct leased_mail){.tenant_len = t.s.len, .user_len = u.s.len};
         memcpy(out->tenant, t.s.p, t.s.len);
         memcpy(out->user, u.s.p, u.s.len);

@@ -85,11 +85,8 @@ enum err mongo_sweep(struct store *base, int64_t now_ms, uint32_t limit, uint32_
             break;
         w.limit = limit - *n_out;
         struct mongo_key key = s->user->key;
-        size_t tenant_len = s->user->tenant_len;
-        const char *ids = (const char *)key.bytes + 1;
-        struct tenant_id t = {{ids, tenant_len}};
-        struct user_id u = {{ids + tenant_len, key.len - 1 - tenant_len}};
-        e = mongo_users_change(s, t, u, MONGO_ALL, sweep_user, &w, why);
+        e = mongo_users_change(s, mongo_user_tenant(&key), mongo_user_id(&key), MONGO_ALL,
+                               sweep_user, &w, why);
         *n_out += w.n;
         if (e == ERR_OK && w.is_empty)
             e = delete_user(s, why);

@@ -19,11 +19,21 @@ struct mongo_key mongo_user_key(struct tenant_id t, struct user_id u)
     return key;
 }
 
+struct tenant_id mongo_user_tenant(const struct mongo_key *key)
+{
+    return (struct tenant_id){{(const char *)key->bytes + 1, key->bytes[0]}};
+}
+
+struct user_id mongo_user_id(const struct mongo_key *key)
+{
+    size_t at = 1 + (size_t)key->bytes[0];
+    return (struct user_id){{(const char *)key->bytes + at, key->len - at}};
+}
+
 struct mongo_user *mongo_user_new(struct tenant_id t, struct user_id u)
 {
     struct mongo_user *user = mem_zalloc(1, sizeof *user);
     user->key = mongo_user_key(t, u);
-    user->tenant_len = t.s.len;
     user->last_step = -1;
     user->loaded = MONGO_ALL;
     return user;
@@ -42,17 +52,6 @@ void mongo_user_free(struct mongo_user *user)
         return;
     mongo_user_release(user);
     free(user);
-}
-
-struct tenant_id mongo_user_tenant(const struct mongo_user *user)
-{
-    return (struct tenant_id){{(const char *)user->key.bytes + 1, user->tenant_len}};
-}
-
-struct user_id mongo_user_id(const struct mongo_user *user)
-{
-    size_t at = 1 + user->tenant_len;
-    return (struct user_id){{(const char *)user->key.bytes + at, user->key.len - at}};
 }
 
 struct mongo_reset *mongo_user_add_reset(struct mongo_user *user)

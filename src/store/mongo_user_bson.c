@@ -145,7 +145,7 @@ enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsign
 {
     bool bad = false;
     struct mongo_in in;
-    struct mongo_user got = {.key = user->key, .tenant_len = user->tenant_len, .loaded = parts};
+    struct mongo_user got = {.key = user->key, .loaded = parts};
     struct mongo_key key = {.len = 0};
     mongo_in_init(&in, doc, &bad);
     key.len = mongo_in_bytes(&in, "_id", key.bytes, sizeof key.bytes);
@@ -170,15 +170,14 @@ enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsign
     return ERR_OK;
 }
 
-enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out, size_t *tenant_len,
-                                  struct err_text *why)
+enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out, struct err_text *why)
 {
     bool bad = false;
     struct mongo_in in;
     mongo_in_init(&in, doc, &bad);
     out->len = mongo_in_bytes(&in, "_id", out->bytes, sizeof out->bytes);
-    *tenant_len = out->len > 0 ? out->bytes[0] : 0;
-    if (out->len < 1 + *tenant_len || *tenant_len > ID_MAX || out->len - 1 - *tenant_len > ID_MAX)
+    size_t tenant_len = out->len > 0 ? out->bytes[0] : 0;
+    if (out->len < 1 + tenant_len || tenant_len > ID_MAX || out->len - 1 - tenant_len > ID_MAX)
         bad = true;
     return mongo_in_check(&in, "the key of a user", why);
 }
@@ -347,8 +346,8 @@ static void put_id(bson_t *b, const char *key, struct str id)
 void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out)
 {
     mongo_put_bytes(out, "_id", user->key.bytes, user->key.len);
-    put_id(out, F_TENANT, mongo_user_tenant(user).s);
-    put_id(out, F_USER, mongo_user_id(user).s);
+    put_id(out, F_TENANT, mongo_user_tenant(&user->key).s);
+    put_id(out, F_USER, mongo_user_id(&user->key).s);
     mongo_put_int(out, F_VERSION, 1);
     mongo_writes_write(out, &user->writes);
     write_attempts(out, &user->attempts);

@@ -26,9 +26,9 @@
 /* Replaces what user holds with the document; parts says what of it was asked for. */
 MUST_CHECK enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
                                          struct err_text *why);
-/* The user whose document it is, from its key alone. */
+/* The key alone, which says whose document it is. */
 MUST_CHECK enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out,
-                                             size_t *tenant_len, struct err_text *why);
+                                             struct err_text *why);
 
 /* The whole of a new document, with version 1. */
 void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out);

@@ -13,8 +13,8 @@ void mongo_users_forget(struct mongo_store *s)
 
 static bool is_this(const struct mongo_user *user, struct tenant_id t, struct user_id u)
 {
-    return user != NULL && str_equal(mongo_user_tenant(user).s, t.s) &&
-           str_equal(mongo_user_id(user).s, u.s);
+    return user != NULL && str_equal(mongo_user_tenant(&user->key).s, t.s) &&
+           str_equal(mongo_user_id(&user->key).s, u.s);
 }
 
 static void put_fields(bson_t *b, unsigned parts)
@@ -63,12 +63,8 @@ enum err mongo_users_know(struct mongo_store *s, struct tenant_id t, struct user
 static enum err take(struct mongo_store *s, const bson_t *doc, struct err_text *why)
 {
     struct mongo_key key;
-    size_t tenant_len;
-    TRY(mongo_user_bson_read_key(doc, &key, &tenant_len, why));
-    const char *ids = (const char *)key.bytes + 1;
-    struct tenant_id t = {{ids, tenant_len}};
-    struct user_id u = {{ids + tenant_len, key.len - 1 - tenant_len}};
-    s->user = mongo_user_new(t, u);
+    TRY(mongo_user_bson_read_key(doc, &key, why));
+    s->user = mongo_user_new(mongo_user_tenant(&key), mongo_user_id(&key));
     return mongo_user_bson_read(s->user, doc, MONGO_ALL, why);
 }
 
