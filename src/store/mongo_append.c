@@ -6,21 +6,13 @@
 
 #include <stdio.h>
 
-static void put_exists(bson_t *filter, const char *key, bool exists)
-{
-    bson_t child;
-    mongo_put_begin(filter, key, &child);
-    mongo_put_bool(&child, "$exists", exists);
-    mongo_put_end(filter, &child);
-}
-
 void mongo_append_put_room(bson_t *filter)
 {
     char last[16];
     snprintf(last, sizeof last, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
-    put_exists(filter, last, false);
+    mongo_put_exists(filter, last, false);
     /* A log that got lost is not begun again: what it counted is lost with it. */
-    put_exists(filter, F_LOG, true);
+    mongo_put_exists(filter, F_LOG, true);
 }
 
 void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
@@ -34,14 +26,6 @@ void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
     mongo_put_op_int(update, "$inc", F_VERSION, 1);
 }
 
-static void put_hot_fields(bson_t *fields)
-{
-    mongo_put_int(fields, F_RESETS, 0);
-    mongo_put_int(fields, F_MAILS, 0);
-}
-
-/* Appends an entry to the log of whoever the filter finds, and reads the user as of then; s->user
- * is NULL when it found nobody. new_user: what a document that is made by this begins with. */
 enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct user_id u,
                             const struct attempt_entry *entry, const bson_t *filter,
                             const bson_t *new_user, enum err *read, struct err_text *why)
@@ -52,7 +36,7 @@ enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct us
     mongo_append_put_push(&update, entry);
     if (new_user != NULL)
         mongo_put_doc(&update, "$setOnInsert", new_user);
-    put_hot_fields(&fields);
+    mongo_user_bson_put_fields(&fields, MONGO_HOT);
     struct mongo_change c = {.in = MONGO_USERS,
                              .filter = filter,
                              .update = &update,

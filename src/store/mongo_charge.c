@@ -88,14 +88,10 @@ static void put_named_secret(bson_t *filter, const struct charge *c)
 
 static void put_own_secret(bson_t *filter, const struct charge *c)
 {
-    bson_t child;
-    if (c->code_digits != 0) {
+    if (c->code_digits != 0)
         put_digits(filter, F_OWN, c->code_digits);
-        return;
-    }
-    mongo_put_begin(filter, F_OWN, &child);
-    mongo_put_bool(&child, "$exists", true);
-    mongo_put_end(filter, &child);
+    else
+        mongo_put_exists(filter, F_OWN, true);
 }
 
 static enum mongo_end try_charge(struct attempt *a, enum err *read)

@@ -347,8 +347,6 @@ enum mongo_end mongo_db_update(struct mongo_db *db, const struct mongo_change *c
     int64_t n;
     mongo_put_doc(&one, "q", c->filter);
     mongo_put_doc(&one, "u", c->update);
-    if (c->upsert)
-        mongo_put_bool(&one, "upsert", true);
     enum mongo_end end = run_one(db, "update", c->in, "updates", &one, &n, why);
     *matched = n > 0;
     bson_destroy(&one);

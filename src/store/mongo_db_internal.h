@@ -65,7 +65,8 @@ struct mongo_change {
     enum mongo_collection in;
     const bson_t *filter;
     const bson_t *update;
-    const bson_t *fields; /* mongo_db_modify: NULL: all */
+    /* For mongo_db_modify alone. */
+    const bson_t *fields; /* NULL: all */
     bool upsert;
 };
 /* findAndModify, the document as it is then. */
@@ -88,7 +89,7 @@ MUST_CHECK enum mongo_end mongo_db_command(struct mongo_db *db, const bson_t *co
                                            struct err_text *why);
 
 /* What MONGO_UNKNOWN without time left and MONGO_REFUSED mean to the caller of the store. */
-enum err mongo_db_failed(struct err_text *why);
+MUST_CHECK enum err mongo_db_failed(struct err_text *why);
 
 /* Random bytes for ids that only have to be different. */
 void mongo_db_random(void *out, size_t n);

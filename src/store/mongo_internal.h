@@ -47,7 +47,6 @@ static inline struct mongo_store *mongo_store_of(struct store *base)
 MUST_CHECK enum err store_mongo_prepare(struct mongo *m, struct mongo_db *db, struct err_text *why);
 
 /* mongo_users.c: documents of users, read and changed */
-#define MONGO_HOT (MONGO_ATTEMPTS | MONGO_SECRETS)
 /* Reads the user into s->user: at least these parts (enum mongo_part), as they are now. */
 MUST_CHECK enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user_id u,
                                      unsigned parts, struct err_text *why);

@@ -69,6 +69,14 @@ void mongo_put_begin_element(bson_t *array, uint32_t index, bson_t *child)
     mongo_put_begin(array, key, child);
 }
 
+void mongo_put_exists(bson_t *b, const char *key, bool exists)
+{
+    bson_t child;
+    mongo_put_begin(b, key, &child);
+    mongo_put_bool(&child, "$exists", exists);
+    mongo_put_end(b, &child);
+}
+
 void mongo_put_op_int(bson_t *b, const char *key, const char *op, int64_t value)
 {
     bson_t child;

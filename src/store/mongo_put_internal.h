@@ -23,7 +23,8 @@ void mongo_put_end_array(bson_t *b, bson_t *child);
 /* As mongo_put_begin, in an array: the element with this index. */
 void mongo_put_begin_element(bson_t *array, uint32_t index, bson_t *child);
 
-/* { key: value } in one. */
+/* { key: { op: value } } */
 void mongo_put_op_int(bson_t *b, const char *key, const char *op, int64_t value);
+void mongo_put_exists(bson_t *b, const char *key, bool exists);
 
 #endif

@@ -111,7 +111,7 @@ static const struct index {
 
 static void put_index(bson_t *b, const struct index *x)
 {
-    bson_t keys, partial, with;
+    bson_t keys, partial;
     mongo_put_begin(b, "key", &keys);
     for (size_t i = 0; i < 2 && x->keys[i] != NULL; i++)
         mongo_put_int(&keys, x->keys[i], 1);
@@ -119,9 +119,7 @@ static void put_index(bson_t *b, const struct index *x)
     mongo_put_text(b, "name", x->name);
     if (x->only_with != NULL) {
         mongo_put_begin(b, "partialFilterExpression", &partial);
-        mongo_put_begin(&partial, x->only_with, &with);
-        mongo_put_bool(&with, "$exists", true);
-        mongo_put_end(&partial, &with);
+        mongo_put_exists(&partial, x->only_with, true);
         mongo_put_end(b, &partial);
     }
     if (x->expires)

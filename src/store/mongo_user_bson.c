@@ -140,6 +140,14 @@ static void read_outbox(const struct mongo_in *in, struct mongo_user *user)
         read_mail(&item, mongo_user_add_mail(user));
 }
 
+void mongo_user_bson_put_fields(bson_t *projection, unsigned parts)
+{
+    if (parts & MONGO_RESETS)
+        return;
+    mongo_put_int(projection, F_RESETS, 0);
+    mongo_put_int(projection, F_MAILS, 0);
+}
+
 enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
                               struct err_text *why)
 {

@@ -23,6 +23,8 @@
 #define F_DUE      "due"
 #define F_SWEEP    "sweep"
 
+/* A projection to what the parts need; empty when that is all. */
+void mongo_user_bson_put_fields(bson_t *projection, unsigned parts);
 /* Replaces what user holds with the document; parts says what of it was asked for. */
 MUST_CHECK enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
                                          struct err_text *why);

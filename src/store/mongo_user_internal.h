@@ -35,10 +35,11 @@ struct mongo_reset {
 
 /* Parts that are loaded and written as one. */
 enum mongo_part {
-    MONGO_ATTEMPTS = 1 << 0, /* attempts */
-    MONGO_SECRETS = 1 << 1,  /* own, next, old, generation, last_step */
-    MONGO_RESETS = 1 << 2,   /* resets, mails */
-    MONGO_ALL = MONGO_ATTEMPTS | MONGO_SECRETS | MONGO_RESETS,
+    MONGO_ATTEMPTS = 1 << 0,                    /* attempts */
+    MONGO_SECRETS = 1 << 1,                     /* own, next, old, generation, last_step */
+    MONGO_RESETS = 1 << 2,                      /* resets, mails */
+    MONGO_HOT = MONGO_ATTEMPTS | MONGO_SECRETS, /* what a verification needs */
+    MONGO_ALL = MONGO_HOT | MONGO_RESETS,
 };
 
 struct mongo_user {

@@ -17,15 +17,6 @@ static bool is_this(const struct mongo_user *user, struct tenant_id t, struct us
            str_equal(mongo_user_id(&user->key).s, u.s);
 }
 
-static void put_fields(bson_t *b, unsigned parts)
-{
-    static const char *const cold[] = {F_RESETS, F_MAILS};
-    if (parts & MONGO_RESETS)
-        return;
-    for (size_t i = 0; i < sizeof cold / sizeof cold[0]; i++)
-        mongo_put_int(b, cold[i], 0);
-}
-
 enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user_id u,
                           unsigned parts, struct err_text *why)
 {
@@ -34,7 +25,7 @@ enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user
     mongo_users_forget(s);
     struct mongo_user *user = mongo_user_new(t, u);
     mongo_put_bytes(&filter, "_id", user->key.bytes, user->key.len);
-    put_fields(&fields, parts);
+    mongo_user_bson_put_fields(&fields, parts);
     struct mongo_find f = {
         .from = MONGO_USERS, .filter = &filter, .fields = bson_empty(&fields) ? NULL : &fields};
     enum err e = mongo_db_find(&s->db, &f, &doc, &found, why);
