@@ -184,13 +184,12 @@ enum err mongo_append_remember(struct store *base, struct tenant_id t, struct us
             return e;
         if (end == MONGO_REFUSED)
             return mongo_append_refused(s, t, u, why);
-        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(&s->db, end, why));
         /* Sent again, it counts once. A duplicate is a log that is full, or one that somebody
          * else has just begun. */
-        if (end == MONGO_DUPLICATE)
+        if (end == MONGO_DUPLICATE) {
             TRY(mongo_append_make_room(s, t, u, lockout, entry.time_ms, why));
-        if (end == MONGO_DUPLICATE && mongo_db_now_ms() >= s->db.deadline_ms)
-            return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+            TRY(mongo_db_check_time(&s->db, "user", why));
+        }
     }
 }

@@ -201,9 +201,9 @@ static enum err without_charge(struct attempt *a, struct charged *out, bool *aga
     attempt_log_play(&user->attempts, c->lockout, mongo_user_own_id(user), &play);
     out->result = judge(user, &play, c, out);
     attempt_log_play_release(&play);
-    *again = out->result == CHARGE_READY && mongo_db_now_ms() < a->s->db.deadline_ms;
-    if (out->result == CHARGE_READY && !*again)
-        return err_set(a->why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+    *again = out->result == CHARGE_READY;
+    if (*again)
+        return mongo_db_check_time(&a->s->db, "user", a->why);
     const struct answer *answer = answer_of(c, out->result);
     if (answer == NULL || c->request == NULL)
         return ERR_OK;
@@ -247,8 +247,7 @@ static enum err charge_once(struct attempt *a, struct charged *out, bool *again)
     enum mongo_end end = try_charge(a, &e);
     if (end == MONGO_REFUSED)
         return mongo_append_refused(s, a->t, a->u, a->why);
-    if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
-        return mongo_db_failed(a->why);
+    TRY(mongo_db_try_again(&s->db, end, a->why));
     if (end == MONGO_UNKNOWN) {
         TRY(look_back(a, &found, out));
         *again = !found;

@@ -8,8 +8,7 @@
 #include <string.h>
 
 /* One document for each thing that is counted: when, oldest first, and a part of whose id, so that
- * it is counted once. Changed by compare-and-set against the version. */
-#define F_VERSION "v"
+ * it is counted once. Changed by compare-and-set. */
 #define F_EVENTS  "events"
 #define F_EXPIRES "expires" /* a date, for the server's own sweeper */
 
@@ -63,23 +62,15 @@ static enum mongo_end compare_and_set(struct mongo_store *s, const struct mongo_
                                       const struct counter *c, int64_t now_ms, bool *mine,
                                       struct err_text *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
-    enum mongo_end end;
-    *mine = true;
+    bson_t doc = BSON_INITIALIZER;
     mongo_put_bytes(&doc, "_id", l->id, l->id_len);
     mongo_put_int(&doc, F_VERSION, c->version + 1);
     mongo_put_bytes(&doc, F_EVENTS, c->events, c->n * sizeof *c->events);
     if (!bson_append_date_time(&doc, F_EXPIRES, -1, now_ms + l->window_ms))
         abort();
-    if (c->version == 0) {
-        end = mongo_db_insert(&s->db, MONGO_LIMITS, &doc, why);
-    } else {
-        mongo_put_bytes(&filter, "_id", l->id, l->id_len);
-        mongo_put_int(&filter, F_VERSION, c->version);
-        struct mongo_change change = {.in = MONGO_LIMITS, .filter = &filter, .update = &doc};
-        end = mongo_db_update(&s->db, &change, mine, why);
-    }
-    bson_destroy(&filter);
+    struct mongo_document at = {
+        .in = MONGO_LIMITS, .id = l->id, .id_len = l->id_len, .version = c->version};
+    enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
     bson_destroy(&doc);
     return end;
 }
@@ -150,8 +141,8 @@ static enum err settle(struct mongo_store *s, const struct mongo_limit *l,
                        int64_t *retry_after_ms, struct err_text *why)
 {
     struct counter c = {.events = mem_alloc(EVENTS_MAX * sizeof *c.events)};
-    enum err e;
-    for (;;) {
+    enum err e = ERR_OK;
+    while (e == ERR_OK) {
         bool mine;
         e = load(s, l, &c, why);
         if (e != ERR_OK)
@@ -163,14 +154,9 @@ static enum err settle(struct mongo_store *s, const struct mongo_limit *l,
         enum mongo_end end = compare_and_set(s, l, &c, now_ms, &mine, why);
         if (end == MONGO_DONE && mine)
             break;
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))) {
-            e = mongo_db_failed(why);
-            break;
-        }
-        if (mongo_db_now_ms() >= s->db.deadline_ms) {
-            e = err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many resets at once");
-            break;
-        }
+        e = mongo_db_try_again(&s->db, end, why);
+        if (e == ERR_OK)
+            e = mongo_db_check_time(&s->db, "reset limit", why);
     }
     free(c.events);
     return e;

@@ -88,8 +88,7 @@ static enum err settle_version(struct mongo_db *db, struct err_text *why)
         enum mongo_end end = write_version(db, why);
         if (end == MONGO_REFUSED)
             return err_set(why, ERR_DENIED, NULL, "store: the database cannot be written");
-        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(db))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(db, end, why));
     }
 }
 

@@ -4,12 +4,12 @@
 
 /* A user's document between BSON and struct mongo_user. Thread: worker. */
 
+#include "mongo_db_internal.h"
 #include "mongo_user_internal.h"
 
 /* How the fields of a document are called that others than its reader ask for. */
 #define F_TENANT   "tenant"
 #define F_USER     "user"
-#define F_VERSION  "v"
 #define F_FAILURES "failures"
 #define F_LAST     "last"
 #define F_LOG      "log"

@@ -122,21 +122,16 @@ static enum mongo_end compare_and_set(struct mongo_store *s, struct mongo_user *
                                       struct err_text *why)
 {
     bson_t doc = BSON_INITIALIZER;
-    enum mongo_end end;
-    *mine = true;
     mongo_writes_note(&user->writes, id);
-    if (user->version == 0) {
+    if (user->version == 0)
         mongo_user_bson_write_new(user, &doc);
-        end = mongo_db_insert(&s->db, MONGO_USERS, &doc, why);
-    } else {
-        bson_t filter = BSON_INITIALIZER;
-        mongo_put_bytes(&filter, "_id", user->key.bytes, user->key.len);
-        mongo_put_int(&filter, F_VERSION, user->version);
+    else
         mongo_user_bson_write_changes(user, &doc);
-        struct mongo_change c = {.in = MONGO_USERS, .filter = &filter, .update = &doc};
-        end = mongo_db_update(&s->db, &c, mine, why);
-        bson_destroy(&filter);
-    }
+    struct mongo_document at = {.in = MONGO_USERS,
+                                .id = user->key.bytes,
+                                .id_len = user->key.len,
+                                .version = user->version};
+    enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
     bson_destroy(&doc);
     user->version++;
     return end;
@@ -164,8 +159,7 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
             return ERR_OK;
         int64_t tried = s->user->version;
         mongo_users_forget(s);
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(&s->db, end, why));
         /* Somebody was quicker: until the majority has what he did, trying again is in vain. Of an
          * update, a duplicate says nothing. */
         bool was_late = end == MONGO_DONE || (end == MONGO_DUPLICATE && tried == 1);
@@ -175,8 +169,7 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
         while (s->user->version < at_least && mongo_db_may_retry(&s->db));
         if (mongo_writes_has(&s->user->writes, &id))
             return ERR_OK;
-        if (mongo_db_now_ms() >= s->db.deadline_ms)
-            return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+        TRY(mongo_db_check_time(&s->db, "user", why));
     }
 }
 
