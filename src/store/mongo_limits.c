@@ -9,8 +9,7 @@
 
 /* One document for each thing that is counted: when, oldest first, and a part of whose id, so that
  * it is counted once. Changed by compare-and-set. */
-#define F_EVENTS  "events"
-#define F_EXPIRES "expires" /* a date, for the server's own sweeper */
+#define F_EVENTS "events"
 
 /* More are not counted: the limit is reached then. */
 #define EVENTS_MAX 65536
@@ -66,8 +65,7 @@ static enum mongo_end compare_and_set(struct mongo_store *s, const struct mongo_
     mongo_put_bytes(&doc, "_id", l->id, l->id_len);
     mongo_put_int(&doc, F_VERSION, c->version + 1);
     mongo_put_bytes(&doc, F_EVENTS, c->events, c->n * sizeof *c->events);
-    if (!bson_append_date_time(&doc, F_EXPIRES, -1, now_ms + l->window_ms))
-        abort();
+    mongo_put_date(&doc, F_EXPIRES, now_ms + l->window_ms);
     struct mongo_document at = {
         .in = MONGO_LIMITS, .id = l->id, .id_len = l->id_len, .version = c->version};
     enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
@@ -174,4 +172,16 @@ enum err mongo_limits_give(struct mongo_store *s, const struct mongo_limit *l,
 {
     int64_t never;
     return settle(s, l, id, false, now_ms, &never, why);
+}
+
+enum err mongo_limits_sweep(struct mongo_store *s, int64_t now_ms, struct err_text *why)
+{
+    bson_t filter = BSON_INITIALIZER, child;
+    int64_t n;
+    mongo_put_begin(&filter, F_EXPIRES, &child);
+    mongo_put_date(&child, "$lte", now_ms);
+    mongo_put_end(&filter, &child);
+    enum mongo_end end = mongo_db_delete(&s->db, MONGO_LIMITS, &filter, true, &n, why);
+    bson_destroy(&filter);
+    return end == MONGO_DONE ? ERR_OK : mongo_db_failed(why);
 }

@@ -36,6 +36,11 @@ void mongo_put_text(bson_t *b, const char *key, const char *value)
     must(bson_append_utf8(b, key, -1, value, -1));
 }
 
+void mongo_put_date(bson_t *b, const char *key, int64_t ms)
+{
+    must(bson_append_date_time(b, key, -1, ms));
+}
+
 void mongo_put_doc(bson_t *b, const char *key, const bson_t *value)
 {
     must(bson_append_document(b, key, -1, value));

@@ -2,6 +2,7 @@
 #include "mongo_schema_internal.h"
 
 #include "mongo_in_internal.h"
+#include "mongo_limits_internal.h"
 #include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
@@ -105,7 +106,7 @@ static const struct index {
     {MONGO_USERS, "mails", {F_TENANT, F_DUE}, F_DUE, false},
     {MONGO_USERS, "sweep", {F_SWEEP, NULL}, F_SWEEP, false},
     {MONGO_USERS, "resets", {F_TENANT, F_RESETS ".id"}, NULL, false},
-    {MONGO_LIMITS, "expires", {"expires", NULL}, NULL, true},
+    {MONGO_LIMITS, "expires", {F_EXPIRES, NULL}, NULL, true},
 };
 
 static void put_index(bson_t *b, const struct index *x)
