@@ -3,8 +3,6 @@
 #include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
-#include <stdio.h>
-
 struct attempt {
     struct mongo_store *s;
     struct tenant_id t;
@@ -60,28 +58,21 @@ static enum err conclude(const struct attempt *a, const struct attempt_play *pla
     return ERR_INTERNAL;
 }
 
-static void put_digits(bson_t *filter, const char *secret, uint32_t digits)
-{
-    char key[16];
-    if (digits == 0)
-        return;
-    snprintf(key, sizeof key, "%s.digits", secret);
-    mongo_put_int(filter, key, digits);
-}
-
 /* The secret with this id is there, has not expired, and has codes of this length. */
 static void put_named_secret(bson_t *filter, const struct charge *c)
 {
     bson_t any, own, next;
     mongo_put_begin_array(filter, "$or", &any);
-    mongo_put_begin(&any, "0", &own);
+    mongo_put_begin_element(&any, 0, &own);
     mongo_put_bytes(&own, F_OWN ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
-    put_digits(&own, F_OWN, c->code_digits);
+    if (c->code_digits != 0)
+        mongo_put_int(&own, F_OWN ".digits", c->code_digits);
     mongo_put_end(&any, &own);
-    mongo_put_begin(&any, "1", &next);
+    mongo_put_begin_element(&any, 1, &next);
     mongo_put_bytes(&next, F_NEXT ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
     mongo_put_op_int(&next, F_NEXT ".expires", "$gt", c->now_ms);
-    put_digits(&next, F_NEXT, c->code_digits);
+    if (c->code_digits != 0)
+        mongo_put_int(&next, F_NEXT ".digits", c->code_digits);
     mongo_put_end(&any, &next);
     mongo_put_end_array(filter, &any);
 }
@@ -89,7 +80,7 @@ static void put_named_secret(bson_t *filter, const struct charge *c)
 static void put_own_secret(bson_t *filter, const struct charge *c)
 {
     if (c->code_digits != 0)
-        put_digits(filter, F_OWN, c->code_digits);
+        mongo_put_int(filter, F_OWN ".digits", c->code_digits);
     else
         mongo_put_exists(filter, F_OWN, true);
 }

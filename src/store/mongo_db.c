@@ -343,7 +343,7 @@ static enum mongo_end run_one(struct mongo_db *db, const char *verb, enum mongo_
     int code;
     mongo_put_text(&command, verb, mongo_db_collections[in]);
     mongo_put_begin_array(&command, list, &array);
-    mongo_put_doc(&array, "0", element);
+    mongo_put_element(&array, 0, element);
     mongo_put_end_array(&command, &array);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
     *n_out = 0;
@@ -396,12 +396,8 @@ enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection i
     int code;
     mongo_put_text(&command, "insert", mongo_db_collections[in]);
     mongo_put_begin_array(&command, "documents", &array);
-    for (uint32_t i = 0; i < n; i++) {
-        char room[16];
-        const char *key;
-        bson_uint32_to_string(i, &key, room, sizeof room);
-        mongo_put_doc(&array, key, docs[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        mongo_put_element(&array, i, docs[i]);
     mongo_put_end_array(&command, &array);
     int64_t taken = 0;
     enum mongo_end end = run_write(db, &command, &reply, &code, why);

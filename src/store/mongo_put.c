@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define INDEX_MAX 16 /* of the digits of an array's index */
+
 /* A document that grows past what BSON can hold: all that is put is bounded, so this is a bug. */
 static void must(bool ok)
 {
@@ -68,10 +70,18 @@ void mongo_put_end_array(bson_t *b, bson_t *child)
 
 void mongo_put_begin_element(bson_t *array, uint32_t index, bson_t *child)
 {
-    char room[16];
+    char room[INDEX_MAX];
     const char *key;
     bson_uint32_to_string(index, &key, room, sizeof room);
     mongo_put_begin(array, key, child);
+}
+
+void mongo_put_element(bson_t *array, uint32_t index, const bson_t *value)
+{
+    char room[INDEX_MAX];
+    const char *key;
+    bson_uint32_to_string(index, &key, room, sizeof room);
+    mongo_put_doc(array, key, value);
 }
 
 void mongo_put_exists(bson_t *b, const char *key, bool exists)

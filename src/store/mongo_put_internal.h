@@ -21,8 +21,9 @@ void mongo_put_begin(bson_t *b, const char *key, bson_t *child);
 void mongo_put_end(bson_t *b, bson_t *child);
 void mongo_put_begin_array(bson_t *b, const char *key, bson_t *child);
 void mongo_put_end_array(bson_t *b, bson_t *child);
-/* As mongo_put_begin, in an array: the element with this index. */
+/* As mongo_put_begin and mongo_put_doc, in an array: the element with this index. */
 void mongo_put_begin_element(bson_t *array, uint32_t index, bson_t *child);
+void mongo_put_element(bson_t *array, uint32_t index, const bson_t *value);
 
 /* { key: { op: value } } */
 void mongo_put_op_int(bson_t *b, const char *key, const char *op, int64_t value);
