@@ -294,7 +294,7 @@ static void write_reset(bson_t *b, const struct mongo_reset *r)
     }
 }
 
-void mongo_user_bson_write_mail(bson_t *b, const struct mail *m)
+static void write_mail(bson_t *b, const struct mail *m)
 {
     mongo_put_int(b, "id", m->id);
     mongo_put_int(b, "kind", m->kind);
@@ -325,7 +325,7 @@ static void write_outbox(bson_t *set, bson_t *unset, const struct mongo_user *us
     mongo_put_begin_array(set, F_MAILS, &array);
     for (uint32_t i = 0; i < user->n_mails; i++) {
         mongo_put_begin_element(&array, i, &child);
-        mongo_user_bson_write_mail(&child, &user->mails[i]);
+        write_mail(&child, &user->mails[i]);
         mongo_put_end(&array, &child);
         if (user->mails[i].due_ms < due)
             due = user->mails[i].due_ms;
@@ -369,7 +369,7 @@ static void write_added(bson_t *out, const struct mail *m)
     bson_t child, mail;
     mongo_put_begin(out, "$push", &child);
     mongo_put_begin(&child, F_MAILS, &mail);
-    mongo_user_bson_write_mail(&mail, m);
+    write_mail(&mail, m);
     mongo_put_end(&child, &mail);
     mongo_put_end(out, &child);
     mongo_put_op_int(out, "$min", F_DUE, m->due_ms);

@@ -37,6 +37,5 @@ void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out);
 /* An update for what is changed, to the next version. */
 void mongo_user_bson_write_changes(struct mongo_user *user, bson_t *out);
 void mongo_user_bson_write_entry(bson_t *b, const struct attempt_entry *e);
-void mongo_user_bson_write_mail(bson_t *b, const struct mail *m);
 
 #endif
