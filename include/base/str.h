@@ -20,6 +20,8 @@ struct str str_from(const char *c_string);
 
 /* For secrets use secret_equal: this one stops at the first difference. */
 bool str_equal(struct str a, struct str b);
+/* The same for n bytes that are no struct str. */
+bool str_equal_bytes(const void *a, const void *b, size_t n);
 bool str_has_prefix(struct str s, struct str prefix);
 
 /* Spreads strings over the slots of a table (FNV-1a); decides nothing. */

@@ -18,7 +18,7 @@ struct mongo_options {
     bool development;     /* takes a uri with weaker promises than ours, and servers without a
                            * replica set */
     bool may_be_down;     /* open succeeds though nobody answers; the first probe does the rest */
-    uint32_t n_stores;    /* clients in the pool */
+    uint32_t n_stores;    /* so many may be made */
 };
 
 /* ERR_INVALID, ERR_DENIED, ERR_CONFLICT: the configuration is wrong; ERR_UNAVAILABLE, ERR_CORRUPT:
@@ -26,7 +26,7 @@ struct mongo_options {
 MUST_CHECK enum err store_mongo_open(struct mongo **out, const struct mongo_options *opt,
                                      struct err_text *why);
 
-/* After its stores were closed. Thread: startup. */
+/* After its stores were closed. Fine with NULL. Thread: startup. */
 void store_mongo_close(struct mongo *m);
 
 /* Closed by its ops->close. */

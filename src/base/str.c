@@ -18,6 +18,11 @@ bool str_equal(struct str a, struct str b)
     return true;
 }
 
+bool str_equal_bytes(const void *a, const void *b, size_t n)
+{
+    return str_equal((struct str){.p = a, .len = n}, (struct str){.p = b, .len = n});
+}
+
 bool str_has_prefix(struct str s, struct str prefix)
 {
     return s.len >= prefix.len && str_equal((struct str){.p = s.p, .len = prefix.len}, prefix);

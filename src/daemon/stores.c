@@ -78,8 +78,7 @@ void stores_free(struct stores *s)
     for (size_t i = 0; i < s->n; i++)
         s->list[i]->ops->close(s->list[i]);
     free(s->list);
-    if (s->mongo != NULL)
-        store_mongo_close(s->mongo);
+    store_mongo_close(s->mongo);
     secret_free(s->password);
     free(s);
 }

@@ -153,8 +153,7 @@ bool check_uuid(struct violations *v, const char *field, const char *value, uint
     }
     static const uint8_t zero[REQUEST_ID_LEN];
     if (n == sizeof hex && str_hex_decode(out, REQUEST_ID_LEN, (struct str){hex, n}) &&
-        !str_equal((struct str){(const char *)out, REQUEST_ID_LEN},
-                   (struct str){(const char *)zero, REQUEST_ID_LEN}))
+        !str_equal_bytes(out, zero, REQUEST_ID_LEN))
         return true;
     check_note(v, field, "not a UUID, or the nil one");
     return false;

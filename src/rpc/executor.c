@@ -62,8 +62,7 @@ void executor_submit(struct executor *e, struct queue_list *works)
     meter_turned_away(&e->meter, works->count);
 }
 
-/* ---- a tick ------------------------------------------------------------------------------------
- */
+/* ---- a tick -------------------------------------------------------------------------------- */
 
 struct tick {
     struct work work; /* first */
@@ -108,8 +107,7 @@ void executor_tick(struct executor *e)
         free(t);
 }
 
-/* ---- on a worker -------------------------------------------------------------------------------
- */
+/* ---- on a worker --------------------------------------------------------------------------- */
 
 static void count_taken(struct executor *e, const struct queue_list *works)
 {

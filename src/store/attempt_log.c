@@ -31,11 +31,6 @@ void attempt_log_append(struct attempt_log *log, const struct attempt_entry *e)
     log->entries[log->n++] = *e;
 }
 
-static bool same(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    return str_equal((struct str){(const char *)a, n}, (struct str){(const char *)b, n});
-}
-
 /* An entry from far ahead was written under a clock that was wrong. */
 static bool is_remembered(const struct attempt_entry *e, int64_t now_ms, int64_t slack_ms)
 {
@@ -55,7 +50,7 @@ static size_t find_before(const struct attempt_log *log, const struct attempt_vi
     for (size_t i = n; i-- > 0;) {
         const struct attempt_entry *e = &log->entries[i];
         if (e->kind != ATTEMPT_WON && is_original(views[i].end) &&
-            same(e->mark.id, mark->id, REQUEST_ID_LEN) &&
+            str_equal_bytes(e->mark.id, mark->id, REQUEST_ID_LEN) &&
             (now_ms == NULL || !e->is_request || is_remembered(e, *now_ms, 0)))
             return i;
     }
@@ -123,8 +118,8 @@ void attempt_log_play(const struct attempt_log *log, const struct lockout_rule *
         }
         v->first = find_before(log, out->views, i, &e->mark, &e->time_ms);
         if (v->first < i)
-            v->end = same(log->entries[v->first].mark.fingerprint, e->mark.fingerprint,
-                          REQUEST_FINGERPRINT_LEN)
+            v->end = str_equal_bytes(log->entries[v->first].mark.fingerprint, e->mark.fingerprint,
+                                     REQUEST_FINGERPRINT_LEN)
                          ? ATTEMPT_REPEATED
                          : ATTEMPT_REUSED;
         else if (e->is_request && is_full_before(log, out->views, i, e->time_ms))

@@ -33,10 +33,11 @@ struct attempt_log {
     size_t n, cap;
 };
 
-/* A user with more entries is folded before another one is appended; one with so many, soon. */
-#define ATTEMPT_LOG_MAX  192
+/* An attempt finds no room in a log with so many entries. */
+#define ATTEMPT_LOG_MAX 192
+/* Whoever found no room folds a log that has still so many. */
 #define ATTEMPT_LOG_FOLD 160
-/* What WON entries come to beside is far less than that again. */
+/* WON entries need no room, but come to far less than that again. */
 #define ATTEMPT_LOG_READ_MAX (2 * ATTEMPT_LOG_MAX)
 /* An acceptance folds a log that is longer than this as it goes. */
 #define ATTEMPT_LOG_FOLD_SOON 24
@@ -55,8 +56,8 @@ struct attempt_view {
     enum attempt_end end;
     size_t first;
     struct lock_state lock;
-    struct answer
-        answer; /* COUNTED, LOCKED, REMEMBERED: what it is answered, as of the last entry */
+    /* COUNTED, LOCKED, REMEMBERED: what it is answered, as of the last entry. */
+    struct answer answer;
 };
 
 /* The log, played. */

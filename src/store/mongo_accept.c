@@ -135,16 +135,13 @@ static enum err accept_step(struct acceptor *x)
         mongo_users_forget(s); /* is older than what is there now */
         if (x->won)
             return ERR_OK;
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
-            return mongo_db_failed(x->why);
+        TRY(mongo_db_try_again(&s->db, end, x->why));
         TRY(mongo_users_read(s, x->t, x->u, MONGO_HOT, x->why));
         x->won = has_won(x);
         /* What is not known to have happened may happen yet, and then this one wins or that. */
         if (x->won || !is_newer(s->user, x->a, &f) || f != &s->user->own)
             return ERR_OK;
-        if (mongo_db_now_ms() >= s->db.deadline_ms)
-            return err_set(x->why, ERR_UNAVAILABLE, "STORE_BUSY",
-                           "too many change this user at once");
+        TRY(mongo_db_check_time(&s->db, "user", x->why));
     }
 }
 

@@ -6,21 +6,13 @@
 
 #include <stdio.h>
 
-static void put_exists(bson_t *filter, const char *key, bool exists)
-{
-    bson_t child;
-    mongo_put_begin(filter, key, &child);
-    mongo_put_bool(&child, "$exists", exists);
-    mongo_put_end(filter, &child);
-}
-
 void mongo_append_put_room(bson_t *filter)
 {
     char last[16];
     snprintf(last, sizeof last, "%s.%d", F_LOG, ATTEMPT_LOG_MAX - 1);
-    put_exists(filter, last, false);
+    mongo_put_exists(filter, last, false);
     /* A log that got lost is not begun again: what it counted is lost with it. */
-    put_exists(filter, F_LOG, true);
+    mongo_put_exists(filter, F_LOG, true);
 }
 
 void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
@@ -34,14 +26,6 @@ void mongo_append_put_push(bson_t *update, const struct attempt_entry *entry)
     mongo_put_op_int(update, "$inc", F_VERSION, 1);
 }
 
-static void put_hot_fields(bson_t *fields)
-{
-    mongo_put_int(fields, F_RESETS, 0);
-    mongo_put_int(fields, F_MAILS, 0);
-}
-
-/* Appends an entry to the log of whoever the filter finds, and reads the user as of then; s->user
- * is NULL when it found nobody. new_user: what a document that is made by this begins with. */
 enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct user_id u,
                             const struct attempt_entry *entry, const bson_t *filter,
                             const bson_t *new_user, enum err *read, struct err_text *why)
@@ -52,7 +36,7 @@ enum mongo_end mongo_append(struct mongo_store *s, struct tenant_id t, struct us
     mongo_append_put_push(&update, entry);
     if (new_user != NULL)
         mongo_put_doc(&update, "$setOnInsert", new_user);
-    put_hot_fields(&fields);
+    mongo_user_bson_put_fields(&fields, MONGO_HOT);
     struct mongo_change c = {.in = MONGO_USERS,
                              .filter = filter,
                              .update = &update,
@@ -116,8 +100,7 @@ static void repeated(const struct mongo_user *user, const struct answer *first, 
         return;
     const struct factor *f = mongo_user_factor(user, &first->enrollment, now_ms);
     if (f == NULL && user->has_old &&
-        str_equal((struct str){(const char *)user->old.enrollment.bytes, ENROLLMENT_ID_LEN},
-                  (struct str){(const char *)first->enrollment.bytes, ENROLLMENT_ID_LEN}))
+        str_equal_bytes(user->old.enrollment.bytes, first->enrollment.bytes, ENROLLMENT_ID_LEN))
         f = &user->old;
     if (f != NULL)
         out->factor = *f;
@@ -129,8 +112,7 @@ enum charge_result mongo_append_recall(const struct mongo_user *user,
                                        struct charged *out)
 {
     const uint8_t *first = user->attempts.entries[at].mark.fingerprint;
-    if (!str_equal((struct str){(const char *)first, REQUEST_FINGERPRINT_LEN},
-                   (struct str){(const char *)mark->fingerprint, REQUEST_FINGERPRINT_LEN}))
+    if (!str_equal_bytes(first, mark->fingerprint, REQUEST_FINGERPRINT_LEN))
         return CHARGE_REUSED;
     repeated(user, &play->views[at].answer, now_ms, out);
     return CHARGE_REPEATED;
@@ -202,13 +184,12 @@ enum err mongo_append_remember(struct store *base, struct tenant_id t, struct us
             return e;
         if (end == MONGO_REFUSED)
             return mongo_append_refused(s, t, u, why);
-        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(&s->db, end, why));
         /* Sent again, it counts once. A duplicate is a log that is full, or one that somebody
          * else has just begun. */
-        if (end == MONGO_DUPLICATE)
+        if (end == MONGO_DUPLICATE) {
             TRY(mongo_append_make_room(s, t, u, lockout, entry.time_ms, why));
-        if (end == MONGO_DUPLICATE && mongo_db_now_ms() >= s->db.deadline_ms)
-            return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+            TRY(mongo_db_check_time(&s->db, "user", why));
+        }
     }
 }

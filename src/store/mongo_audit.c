@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Records that wait to be written; when there are more, decisions wait for them, that is, fail. */
+/* So many records wait to be written; while there is no room for more, decisions fail. */
 #define WAITING_MAX 8192
 #define INSERT_MAX  256
 #define CHAIN_LEN   12
@@ -178,8 +178,7 @@ enum err mongo_audit_start(struct mongo_audit **out, struct mongo *m, struct err
     struct mongo_audit *a = mem_zalloc(1, sizeof *a);
     a->shared = m;
     a->last = &a->first;
-    a->db = (struct mongo_db){
-        .client = mongoc_client_pool_pop(m->pool), .name = m->name, .durable = m->durable};
+    a->db = store_mongo_pop(m);
     mongo_db_random(a->chain, CHAIN_LEN);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->woken, NULL);

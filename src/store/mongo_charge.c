@@ -3,8 +3,6 @@
 #include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
-#include <stdio.h>
-
 struct attempt {
     struct mongo_store *s;
     struct tenant_id t;
@@ -60,42 +58,31 @@ static enum err conclude(const struct attempt *a, const struct attempt_play *pla
     return ERR_INTERNAL;
 }
 
-static void put_digits(bson_t *filter, const char *secret, uint32_t digits)
-{
-    char key[16];
-    if (digits == 0)
-        return;
-    snprintf(key, sizeof key, "%s.digits", secret);
-    mongo_put_int(filter, key, digits);
-}
-
 /* The secret with this id is there, has not expired, and has codes of this length. */
 static void put_named_secret(bson_t *filter, const struct charge *c)
 {
     bson_t any, own, next;
     mongo_put_begin_array(filter, "$or", &any);
-    mongo_put_begin(&any, "0", &own);
+    mongo_put_begin_element(&any, 0, &own);
     mongo_put_bytes(&own, F_OWN ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
-    put_digits(&own, F_OWN, c->code_digits);
+    if (c->code_digits != 0)
+        mongo_put_int(&own, F_OWN ".digits", c->code_digits);
     mongo_put_end(&any, &own);
-    mongo_put_begin(&any, "1", &next);
+    mongo_put_begin_element(&any, 1, &next);
     mongo_put_bytes(&next, F_NEXT ".id", c->enrollment->bytes, ENROLLMENT_ID_LEN);
     mongo_put_op_int(&next, F_NEXT ".expires", "$gt", c->now_ms);
-    put_digits(&next, F_NEXT, c->code_digits);
+    if (c->code_digits != 0)
+        mongo_put_int(&next, F_NEXT ".digits", c->code_digits);
     mongo_put_end(&any, &next);
     mongo_put_end_array(filter, &any);
 }
 
 static void put_own_secret(bson_t *filter, const struct charge *c)
 {
-    bson_t child;
-    if (c->code_digits != 0) {
-        put_digits(filter, F_OWN, c->code_digits);
-        return;
-    }
-    mongo_put_begin(filter, F_OWN, &child);
-    mongo_put_bool(&child, "$exists", true);
-    mongo_put_end(filter, &child);
+    if (c->code_digits != 0)
+        mongo_put_int(filter, F_OWN ".digits", c->code_digits);
+    else
+        mongo_put_exists(filter, F_OWN, true);
 }
 
 static enum mongo_end try_charge(struct attempt *a, enum err *read)
@@ -205,9 +192,9 @@ static enum err without_charge(struct attempt *a, struct charged *out, bool *aga
     attempt_log_play(&user->attempts, c->lockout, mongo_user_own_id(user), &play);
     out->result = judge(user, &play, c, out);
     attempt_log_play_release(&play);
-    *again = out->result == CHARGE_READY && mongo_db_now_ms() < a->s->db.deadline_ms;
-    if (out->result == CHARGE_READY && !*again)
-        return err_set(a->why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+    *again = out->result == CHARGE_READY;
+    if (*again)
+        return mongo_db_check_time(&a->s->db, "user", a->why);
     const struct answer *answer = answer_of(c, out->result);
     if (answer == NULL || c->request == NULL)
         return ERR_OK;
@@ -251,8 +238,7 @@ static enum err charge_once(struct attempt *a, struct charged *out, bool *again)
     enum mongo_end end = try_charge(a, &e);
     if (end == MONGO_REFUSED)
         return mongo_append_refused(s, a->t, a->u, a->why);
-    if (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))
-        return mongo_db_failed(a->why);
+    TRY(mongo_db_try_again(&s->db, end, a->why));
     if (end == MONGO_UNKNOWN) {
         TRY(look_back(a, &found, out));
         *again = !found;

@@ -64,6 +64,20 @@ enum err mongo_db_failed(struct err_text *why)
     return err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "%s", text);
 }
 
+enum err mongo_db_try_again(struct mongo_db *db, enum mongo_end end, struct err_text *why)
+{
+    if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(db)))
+        return mongo_db_failed(why);
+    return ERR_OK;
+}
+
+enum err mongo_db_check_time(const struct mongo_db *db, const char *what, struct err_text *why)
+{
+    if (mongo_db_now_ms() < db->deadline_ms)
+        return ERR_OK;
+    return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this %s at once", what);
+}
+
 /* Codes by which a server says that a command is not to be repeated: it, or who sends it, is
  * wrong. Everything else may have happened, or may work another time. */
 static bool is_refusal(int64_t code)
@@ -329,7 +343,7 @@ static enum mongo_end run_one(struct mongo_db *db, const char *verb, enum mongo_
     int code;
     mongo_put_text(&command, verb, mongo_db_collections[in]);
     mongo_put_begin_array(&command, list, &array);
-    mongo_put_doc(&array, "0", element);
+    mongo_put_element(&array, 0, element);
     mongo_put_end_array(&command, &array);
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
     *n_out = 0;
@@ -347,8 +361,6 @@ enum mongo_end mongo_db_update(struct mongo_db *db, const struct mongo_change *c
     int64_t n;
     mongo_put_doc(&one, "q", c->filter);
     mongo_put_doc(&one, "u", c->update);
-    if (c->upsert)
-        mongo_put_bool(&one, "upsert", true);
     enum mongo_end end = run_one(db, "update", c->in, "updates", &one, &n, why);
     *matched = n > 0;
     bson_destroy(&one);
@@ -362,6 +374,21 @@ enum mongo_end mongo_db_insert(struct mongo_db *db, enum mongo_collection in, co
     return run_one(db, "insert", in, "documents", doc, &n, why);
 }
 
+enum mongo_end mongo_db_set(struct mongo_db *db, const struct mongo_document *d, const bson_t *doc,
+                            bool *mine, struct err_text *why)
+{
+    *mine = true;
+    if (d->version == 0)
+        return mongo_db_insert(db, d->in, doc, why);
+    bson_t filter = BSON_INITIALIZER;
+    mongo_put_bytes(&filter, "_id", d->id, d->id_len);
+    mongo_put_int(&filter, F_VERSION, d->version);
+    struct mongo_change c = {.in = d->in, .filter = &filter, .update = doc};
+    enum mongo_end end = mongo_db_update(db, &c, mine, why);
+    bson_destroy(&filter);
+    return end;
+}
+
 enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection in,
                                     const bson_t *const *docs, size_t n, struct err_text *why)
 {
@@ -369,12 +396,8 @@ enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection i
     int code;
     mongo_put_text(&command, "insert", mongo_db_collections[in]);
     mongo_put_begin_array(&command, "documents", &array);
-    for (uint32_t i = 0; i < n; i++) {
-        char room[16];
-        const char *key;
-        bson_uint32_to_string(i, &key, room, sizeof room);
-        mongo_put_doc(&array, key, docs[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        mongo_put_element(&array, i, docs[i]);
     mongo_put_end_array(&command, &array);
     int64_t taken = 0;
     enum mongo_end end = run_write(db, &command, &reply, &code, why);

@@ -50,6 +50,12 @@ enum mongo_end {
 void mongo_db_pause(void);
 /* After MONGO_UNKNOWN: waits a moment; false when there is no time left. */
 bool mongo_db_may_retry(struct mongo_db *db);
+/* After a write that ended so, and did not do what it should: ERR_OK: it may be tried again. */
+MUST_CHECK enum err mongo_db_try_again(struct mongo_db *db, enum mongo_end end,
+                                       struct err_text *why);
+/* ERR_UNAVAILABLE when the time is over because others keep changing this `what`. */
+MUST_CHECK enum err mongo_db_check_time(const struct mongo_db *db, const char *what,
+                                        struct err_text *why);
 
 struct mongo_find {
     enum mongo_collection from;
@@ -65,7 +71,8 @@ struct mongo_change {
     enum mongo_collection in;
     const bson_t *filter;
     const bson_t *update;
-    const bson_t *fields; /* mongo_db_modify: NULL: all */
+    /* For mongo_db_modify alone. */
+    const bson_t *fields; /* NULL: all */
     bool upsert;
 };
 /* findAndModify, the document as it is then. */
@@ -76,6 +83,18 @@ MUST_CHECK enum mongo_end mongo_db_update(struct mongo_db *db, const struct mong
                                           bool *matched, struct err_text *why);
 MUST_CHECK enum mongo_end mongo_db_insert(struct mongo_db *db, enum mongo_collection in,
                                           const bson_t *doc, struct err_text *why);
+/* A document that is changed by compare-and-set: every change counts F_VERSION up. */
+#define F_VERSION "v"
+struct mongo_document {
+    enum mongo_collection in;
+    const void *id;
+    size_t id_len;
+    int64_t version; /* as it was read; 0: there was none */
+};
+/* doc is the whole document, or an update when there was one. *mine, after MONGO_DONE: nobody was
+ * quicker. */
+MUST_CHECK enum mongo_end mongo_db_set(struct mongo_db *db, const struct mongo_document *d,
+                                       const bson_t *doc, bool *mine, struct err_text *why);
 /* One after the other, up to the first that is not taken. */
 MUST_CHECK enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection in,
                                                const bson_t *const *docs, size_t n,
@@ -88,7 +107,7 @@ MUST_CHECK enum mongo_end mongo_db_command(struct mongo_db *db, const bson_t *co
                                            struct err_text *why);
 
 /* What MONGO_UNKNOWN without time left and MONGO_REFUSED mean to the caller of the store. */
-enum err mongo_db_failed(struct err_text *why);
+MUST_CHECK enum err mongo_db_failed(struct err_text *why);
 
 /* Random bytes for ids that only have to be different. */
 void mongo_db_random(void *out, size_t n);

@@ -17,7 +17,7 @@ struct mongo_audit;
 struct mongo {
     mongoc_client_pool_t *pool;
     mongoc_write_concern_t *durable;
-    char name[64]; /* of the database */
+    char name[64]; /* of the database: servers take no longer one */
     bool development;
     struct mongo_audit *audit;
     pthread_mutex_t lock;
@@ -43,11 +43,10 @@ static inline struct mongo_store *mongo_store_of(struct store *base)
 }
 
 /* store_mongo.c */
-/* Makes what has to be there before anything else: once a process. */
-MUST_CHECK enum err store_mongo_prepare(struct mongo *m, struct mongo_db *db, struct err_text *why);
+/* With a client of the pool, to be pushed back. */
+struct mongo_db store_mongo_pop(struct mongo *m);
 
 /* mongo_users.c: documents of users, read and changed */
-#define MONGO_HOT (MONGO_ATTEMPTS | MONGO_SECRETS)
 /* Reads the user into s->user: at least these parts (enum mongo_part), as they are now. */
 MUST_CHECK enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user_id u,
                                      unsigned parts, struct err_text *why);

@@ -8,10 +8,8 @@
 #include <string.h>
 
 /* One document for each thing that is counted: when, oldest first, and a part of whose id, so that
- * it is counted once. Changed by compare-and-set against the version. */
-#define F_VERSION "v"
-#define F_EVENTS  "events"
-#define F_EXPIRES "expires" /* a date, for the server's own sweeper */
+ * it is counted once. Changed by compare-and-set. */
+#define F_EVENTS "events"
 
 /* More are not counted: the limit is reached then. */
 #define EVENTS_MAX 65536
@@ -63,31 +61,21 @@ static enum mongo_end compare_and_set(struct mongo_store *s, const struct mongo_
                                       const struct counter *c, int64_t now_ms, bool *mine,
                                       struct err_text *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
-    enum mongo_end end;
-    *mine = true;
+    bson_t doc = BSON_INITIALIZER;
     mongo_put_bytes(&doc, "_id", l->id, l->id_len);
     mongo_put_int(&doc, F_VERSION, c->version + 1);
     mongo_put_bytes(&doc, F_EVENTS, c->events, c->n * sizeof *c->events);
-    if (!bson_append_date_time(&doc, F_EXPIRES, -1, now_ms + l->window_ms))
-        abort();
-    if (c->version == 0) {
-        end = mongo_db_insert(&s->db, MONGO_LIMITS, &doc, why);
-    } else {
-        mongo_put_bytes(&filter, "_id", l->id, l->id_len);
-        mongo_put_int(&filter, F_VERSION, c->version);
-        struct mongo_change change = {.in = MONGO_LIMITS, .filter = &filter, .update = &doc};
-        end = mongo_db_update(&s->db, &change, mine, why);
-    }
-    bson_destroy(&filter);
+    mongo_put_date(&doc, F_EXPIRES, now_ms + l->window_ms);
+    struct mongo_document at = {
+        .in = MONGO_LIMITS, .id = l->id, .id_len = l->id_len, .version = c->version};
+    enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
     bson_destroy(&doc);
     return end;
 }
 
 static bool is_of(const struct event *e, const struct reset_id *id)
 {
-    return str_equal((struct str){(const char *)e->id, EVENT_ID_LEN},
-                     (struct str){(const char *)id->bytes, EVENT_ID_LEN});
+    return str_equal_bytes(e->id, id->bytes, EVENT_ID_LEN);
 }
 
 static void drop_old(struct counter *c, const struct mongo_limit *l, int64_t now_ms)
@@ -151,8 +139,8 @@ static enum err settle(struct mongo_store *s, const struct mongo_limit *l,
                        int64_t *retry_after_ms, struct err_text *why)
 {
     struct counter c = {.events = mem_alloc(EVENTS_MAX * sizeof *c.events)};
-    enum err e;
-    for (;;) {
+    enum err e = ERR_OK;
+    while (e == ERR_OK) {
         bool mine;
         e = load(s, l, &c, why);
         if (e != ERR_OK)
@@ -164,14 +152,9 @@ static enum err settle(struct mongo_store *s, const struct mongo_limit *l,
         enum mongo_end end = compare_and_set(s, l, &c, now_ms, &mine, why);
         if (end == MONGO_DONE && mine)
             break;
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db))) {
-            e = mongo_db_failed(why);
-            break;
-        }
-        if (mongo_db_now_ms() >= s->db.deadline_ms) {
-            e = err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many resets at once");
-            break;
-        }
+        e = mongo_db_try_again(&s->db, end, why);
+        if (e == ERR_OK)
+            e = mongo_db_check_time(&s->db, "reset limit", why);
     }
     free(c.events);
     return e;
@@ -189,4 +172,16 @@ enum err mongo_limits_give(struct mongo_store *s, const struct mongo_limit *l,
 {
     int64_t never;
     return settle(s, l, id, false, now_ms, &never, why);
+}
+
+enum err mongo_limits_sweep(struct mongo_store *s, int64_t now_ms, struct err_text *why)
+{
+    bson_t filter = BSON_INITIALIZER, child;
+    int64_t n;
+    mongo_put_begin(&filter, F_EXPIRES, &child);
+    mongo_put_date(&child, "$lte", now_ms);
+    mongo_put_end(&filter, &child);
+    enum mongo_end end = mongo_db_delete(&s->db, MONGO_LIMITS, &filter, true, &n, why);
+    bson_destroy(&filter);
+    return end == MONGO_DONE ? ERR_OK : mongo_db_failed(why);
 }

@@ -7,6 +7,9 @@
 
 #include "mongo_internal.h"
 
+/* A date: from then on nothing in the document counts. The server deletes by it, where it can. */
+#define F_EXPIRES "expires"
+
 struct mongo_limit {
     uint8_t id[1 + ID_MAX]; /* what is counted */
     size_t id_len;
@@ -21,9 +24,11 @@ MUST_CHECK enum err mongo_limits_look(struct mongo_store *s, const struct mongo_
 MUST_CHECK enum err mongo_limits_take(struct mongo_store *s, const struct mongo_limit *l,
                                       const struct reset_id *id, int64_t now_ms,
                                       int64_t *retry_after_ms, struct err_text *why);
-/* It is not counted any more. */
+/* The one with this id is not counted any more. */
 MUST_CHECK enum err mongo_limits_give(struct mongo_store *s, const struct mongo_limit *l,
                                       const struct reset_id *id, int64_t now_ms,
                                       struct err_text *why);
+/* Deletes what nothing counts in any more. */
+MUST_CHECK enum err mongo_limits_sweep(struct mongo_store *s, int64_t now_ms, struct err_text *why);
 
 #endif

@@ -14,11 +14,6 @@ int64_t mongo_outbox_new_id(void)
     return (int64_t)(id >> 1) | 1;
 }
 
-static bool same(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    return str_equal((struct str){(const char *)a, n}, (struct str){(const char *)b, n});
-}
-
 static bool is_open(enum reset_state state)
 {
     return state == RESET_QUEUED || state == RESET_SENT || state == RESET_DEFERRED;
@@ -36,7 +31,7 @@ static void drop_mails_of(struct mongo_user *user, const struct reset_id *reset)
 {
     for (size_t i = user->n_mails; i-- > 0;)
         if (user->mails[i].kind == MAIL_RESET &&
-            same(user->mails[i].reset.bytes, reset->bytes, RESET_ID_LEN))
+            str_equal_bytes(user->mails[i].reset.bytes, reset->bytes, RESET_ID_LEN))
             mongo_user_drop_mail(user, i);
 }
 
@@ -60,10 +55,10 @@ static void recall(const struct mongo_user *user, const struct reset_request *r,
     for (size_t i = user->n_resets; r->request != NULL && i-- > 0;) {
         const struct mongo_reset *old = &user->resets[i];
         if (!old->has_request || old->create_ms <= r->create_ms - REQUEST_MEMORY_MS ||
-            !same(old->request.id, r->request->id, REQUEST_ID_LEN))
+            !str_equal_bytes(old->request.id, r->request->id, REQUEST_ID_LEN))
             continue;
-        bool equal =
-            same(old->request.fingerprint, r->request->fingerprint, REQUEST_FINGERPRINT_LEN);
+        bool equal = str_equal_bytes(old->request.fingerprint, r->request->fingerprint,
+                                     REQUEST_FINGERPRINT_LEN);
         out->result = equal ? RESET_REPEATED : RESET_REUSED;
         out->first = status_of(old, r->create_ms);
         return;
@@ -199,7 +194,7 @@ static enum err reset_get(struct store *base, struct tenant_id t, const struct r
     bson_destroy(&filter);
     TRY(e);
     for (size_t i = 0; s->user != NULL && i < s->user->n_resets; i++)
-        if (same(s->user->resets[i].status.id.bytes, id->bytes, RESET_ID_LEN)) {
+        if (str_equal_bytes(s->user->resets[i].status.id.bytes, id->bytes, RESET_ID_LEN)) {
             *out = status_of(&s->user->resets[i], now_ms);
             return ERR_OK;
         }
@@ -219,7 +214,7 @@ static enum err confirm(struct mongo_user *user, void *args, struct err_text *wh
     c->won = false;
     for (size_t i = 0; i < user->n_resets; i++) {
         struct mongo_reset *r = &user->resets[i];
-        if (!same(r->token_hash, c->token_hash, TOKEN_HASH_LEN) ||
+        if (!str_equal_bytes(r->token_hash, c->token_hash, TOKEN_HASH_LEN) ||
             !is_open(status_of(r, c->now_ms).state))
             continue;
         TRY(mongo_users_put_next(user, c->f, why));
@@ -324,8 +319,8 @@ static enum err mail_lease(struct store *base, int64_t now_ms, int64_t until_ms,
         TRY(find_next(s, now_ms, why));
         if (s->user == NULL || mongo_db_now_ms() >= s->db.deadline_ms)
             return err_set(why, ERR_NOT_FOUND, NULL, "no mail is due");
-        struct tenant_id t = mongo_user_tenant(s->user);
-        struct user_id u = mongo_user_id(s->user);
+        struct tenant_id t = mongo_user_tenant(&s->user->key);
+        struct user_id u = mongo_user_id(&s->user->key);
         *out = (struct leased_mail){.tenant_len = t.s.len, .user_len = u.s.len};
         memcpy(out->tenant, t.s.p, t.s.len);
         memcpy(out->user, u.s.p, u.s.len);
@@ -363,7 +358,7 @@ static void end_reset(struct mongo_user *user, const struct mail *mail, const st
 {
     for (size_t i = 0; i < user->n_resets; i++) {
         struct reset_status *status = &user->resets[i].status;
-        if (!same(status->id.bytes, mail->reset.bytes, RESET_ID_LEN))
+        if (!str_equal_bytes(status->id.bytes, mail->reset.bytes, RESET_ID_LEN))
             continue;
         if (status->state == RESET_QUEUED || status->state == RESET_DEFERRED) {
             status->state = e->state;

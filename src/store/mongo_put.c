@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define INDEX_MAX 16 /* of the digits of an array's index */
+
 /* A document that grows past what BSON can hold: all that is put is bounded, so this is a bug. */
 static void must(bool ok)
 {
@@ -36,6 +38,11 @@ void mongo_put_text(bson_t *b, const char *key, const char *value)
     must(bson_append_utf8(b, key, -1, value, -1));
 }
 
+void mongo_put_date(bson_t *b, const char *key, int64_t ms)
+{
+    must(bson_append_date_time(b, key, -1, ms));
+}
+
 void mongo_put_doc(bson_t *b, const char *key, const bson_t *value)
 {
     must(bson_append_document(b, key, -1, value));
@@ -63,10 +70,26 @@ void mongo_put_end_array(bson_t *b, bson_t *child)
 
 void mongo_put_begin_element(bson_t *array, uint32_t index, bson_t *child)
 {
-    char room[16];
+    char room[INDEX_MAX];
     const char *key;
     bson_uint32_to_string(index, &key, room, sizeof room);
     mongo_put_begin(array, key, child);
+}
+
+void mongo_put_element(bson_t *array, uint32_t index, const bson_t *value)
+{
+    char room[INDEX_MAX];
+    const char *key;
+    bson_uint32_to_string(index, &key, room, sizeof room);
+    mongo_put_doc(array, key, value);
+}
+
+void mongo_put_exists(bson_t *b, const char *key, bool exists)
+{
+    bson_t child;
+    mongo_put_begin(b, key, &child);
+    mongo_put_bool(&child, "$exists", exists);
+    mongo_put_end(b, &child);
 }
 
 void mongo_put_op_int(bson_t *b, const char *key, const char *op, int64_t value)

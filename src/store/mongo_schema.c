@@ -2,6 +2,7 @@
 #include "mongo_schema_internal.h"
 
 #include "mongo_in_internal.h"
+#include "mongo_limits_internal.h"
 #include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
 
@@ -88,8 +89,7 @@ static enum err settle_version(struct mongo_db *db, struct err_text *why)
         enum mongo_end end = write_version(db, why);
         if (end == MONGO_REFUSED)
             return err_set(why, ERR_DENIED, NULL, "store: the database cannot be written");
-        if (end == MONGO_UNKNOWN && !mongo_db_may_retry(db))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(db, end, why));
     }
 }
 
@@ -106,12 +106,12 @@ static const struct index {
     {MONGO_USERS, "mails", {F_TENANT, F_DUE}, F_DUE, false},
     {MONGO_USERS, "sweep", {F_SWEEP, NULL}, F_SWEEP, false},
     {MONGO_USERS, "resets", {F_TENANT, F_RESETS ".id"}, NULL, false},
-    {MONGO_LIMITS, "expires", {"expires", NULL}, NULL, true},
+    {MONGO_LIMITS, "expires", {F_EXPIRES, NULL}, NULL, true},
 };
 
 static void put_index(bson_t *b, const struct index *x)
 {
-    bson_t keys, partial, with;
+    bson_t keys, partial;
     mongo_put_begin(b, "key", &keys);
     for (size_t i = 0; i < 2 && x->keys[i] != NULL; i++)
         mongo_put_int(&keys, x->keys[i], 1);
@@ -119,9 +119,7 @@ static void put_index(bson_t *b, const struct index *x)
     mongo_put_text(b, "name", x->name);
     if (x->only_with != NULL) {
         mongo_put_begin(b, "partialFilterExpression", &partial);
-        mongo_put_begin(&partial, x->only_with, &with);
-        mongo_put_bool(&with, "$exists", true);
-        mongo_put_end(&partial, &with);
+        mongo_put_exists(&partial, x->only_with, true);
         mongo_put_end(b, &partial);
     }
     if (x->expires)

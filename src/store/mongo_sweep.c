@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "mongo_internal.h"
+#include "mongo_limits_internal.h"
 #include "mongo_put_internal.h"
 #include "mongo_user_bson_internal.h"
-
-#include <stdlib.h>
 
 struct sweeping {
     int64_t now_ms;
@@ -55,20 +53,6 @@ static enum err delete_user(struct mongo_store *s, struct err_text *why)
     return end == MONGO_DONE ? ERR_OK : mongo_db_failed(why);
 }
 
-/* Counters whose last event is too old to count. */
-static enum err sweep_limits(struct mongo_store *s, int64_t now_ms, struct err_text *why)
-{
-    bson_t filter = BSON_INITIALIZER, child;
-    int64_t n;
-    mongo_put_begin(&filter, "expires", &child);
-    if (!bson_append_date_time(&child, "$lte", -1, now_ms))
-        abort();
-    mongo_put_end(&filter, &child);
-    enum mongo_end end = mongo_db_delete(&s->db, MONGO_LIMITS, &filter, true, &n, why);
-    bson_destroy(&filter);
-    return end == MONGO_DONE ? ERR_OK : mongo_db_failed(why);
-}
-
 enum err mongo_sweep(struct store *base, int64_t now_ms, uint32_t limit, uint32_t *n_out,
                      struct err_text *why)
 {
@@ -85,15 +69,12 @@ enum err mongo_sweep(struct store *base, int64_t now_ms, uint32_t limit, uint32_
             break;
         w.limit = limit - *n_out;
         struct mongo_key key = s->user->key;
-        size_t tenant_len = s->user->tenant_len;
-        const char *ids = (const char *)key.bytes + 1;
-        struct tenant_id t = {{ids, tenant_len}};
-        struct user_id u = {{ids + tenant_len, key.len - 1 - tenant_len}};
-        e = mongo_users_change(s, t, u, MONGO_ALL, sweep_user, &w, why);
+        e = mongo_users_change(s, mongo_user_tenant(&key), mongo_user_id(&key), MONGO_ALL,
+                               sweep_user, &w, why);
         *n_out += w.n;
         if (e == ERR_OK && w.is_empty)
             e = delete_user(s, why);
     }
     bson_destroy(&filter);
-    return e == ERR_OK ? sweep_limits(s, now_ms, why) : e;
+    return e == ERR_OK ? mongo_limits_sweep(s, now_ms, why) : e;
 }

@@ -6,10 +6,9 @@
 
 #include <stdlib.h>
 
-/* One document a tenant, changed by compare-and-set against its version. */
-#define F_VERSION "v"
-#define F_POLICY  "policy"
-#define F_KEYS    "keys"
+/* One document a tenant, changed by compare-and-set. */
+#define F_POLICY "policy"
+#define F_KEYS   "keys"
 
 #define KEYS_MAX 64
 
@@ -144,22 +143,14 @@ static enum mongo_end compare_and_set(struct mongo_store *s, struct tenant_id t,
                                       struct tenant *tenant, const struct mongo_write_id *id,
                                       bool *mine, struct err_text *why)
 {
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
-    enum mongo_end end;
-    *mine = true;
+    bson_t doc = BSON_INITIALIZER;
     mongo_writes_note(&tenant->writes, id);
     mongo_put_bytes(&doc, "_id", t.s.p, t.s.len);
     mongo_put_int(&doc, F_VERSION, tenant->version + 1);
     write_tenant(&doc, tenant);
-    if (tenant->version == 0) {
-        end = mongo_db_insert(&s->db, MONGO_TENANTS, &doc, why);
-    } else {
-        mongo_put_bytes(&filter, "_id", t.s.p, t.s.len);
-        mongo_put_int(&filter, F_VERSION, tenant->version);
-        struct mongo_change c = {.in = MONGO_TENANTS, .filter = &filter, .update = &doc};
-        end = mongo_db_update(&s->db, &c, mine, why);
-    }
-    bson_destroy(&filter);
+    struct mongo_document at = {
+        .in = MONGO_TENANTS, .id = t.s.p, .id_len = t.s.len, .version = tenant->version};
+    enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
     bson_destroy(&doc);
     return end;
 }
@@ -181,13 +172,13 @@ static enum err change_tenant(struct mongo_store *s, struct tenant_id t,
         enum mongo_end end = compare_and_set(s, t, tenant, &id, &mine, why);
         if (end == MONGO_DONE && mine)
             break;
-        bool late = end == MONGO_UNKNOWN ? !mongo_db_may_retry(&s->db)
-                                         : mongo_db_now_ms() >= s->db.deadline_ms;
-        if (late && end != MONGO_UNKNOWN && end != MONGO_REFUSED)
-            err_set(why, ERR_UNAVAILABLE, NULL, "too many change this tenant at once");
-        e = late || end == MONGO_REFUSED ? mongo_db_failed(why) : load(s, t, tenant, why);
+        e = mongo_db_try_again(&s->db, end, why);
+        if (e == ERR_OK)
+            e = load(s, t, tenant, why);
         if (e == ERR_OK && mongo_writes_has(&tenant->writes, &id))
             break;
+        if (e == ERR_OK)
+            e = mongo_db_check_time(&s->db, "tenant", why);
     }
     free(tenant);
     return e;

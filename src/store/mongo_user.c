@@ -19,11 +19,21 @@ struct mongo_key mongo_user_key(struct tenant_id t, struct user_id u)
     return key;
 }
 
+struct tenant_id mongo_user_tenant(const struct mongo_key *key)
+{
+    return (struct tenant_id){{(const char *)key->bytes + 1, key->bytes[0]}};
+}
+
+struct user_id mongo_user_id(const struct mongo_key *key)
+{
+    size_t at = 1 + (size_t)key->bytes[0];
+    return (struct user_id){{(const char *)key->bytes + at, key->len - at}};
+}
+
 struct mongo_user *mongo_user_new(struct tenant_id t, struct user_id u)
 {
     struct mongo_user *user = mem_zalloc(1, sizeof *user);
     user->key = mongo_user_key(t, u);
-    user->tenant_len = t.s.len;
     user->last_step = -1;
     user->loaded = MONGO_ALL;
     return user;
@@ -42,22 +52,6 @@ void mongo_user_free(struct mongo_user *user)
         return;
     mongo_user_release(user);
     free(user);
-}
-
-struct tenant_id mongo_user_tenant(const struct mongo_user *user)
-{
-    return (struct tenant_id){{(const char *)user->key.bytes + 1, user->tenant_len}};
-}
-
-struct user_id mongo_user_id(const struct mongo_user *user)
-{
-    size_t at = 1 + user->tenant_len;
-    return (struct user_id){{(const char *)user->key.bytes + at, user->key.len - at}};
-}
-
-static bool same(const void *a, const void *b, size_t n)
-{
-    return str_equal((struct str){a, n}, (struct str){b, n});
 }
 
 struct mongo_reset *mongo_user_add_reset(struct mongo_user *user)
@@ -115,10 +109,10 @@ int64_t mongo_user_sweep_ms(const struct mongo_user *user)
 const struct factor *mongo_user_factor(const struct mongo_user *user,
                                        const struct enrollment_id *id, int64_t now_ms)
 {
-    if (user->has_own && same(id->bytes, user->own.enrollment.bytes, ENROLLMENT_ID_LEN))
+    if (user->has_own && str_equal_bytes(id->bytes, user->own.enrollment.bytes, ENROLLMENT_ID_LEN))
         return &user->own;
     if (user->has_next && user->next.expire_ms > now_ms &&
-        same(id->bytes, user->next.enrollment.bytes, ENROLLMENT_ID_LEN))
+        str_equal_bytes(id->bytes, user->next.enrollment.bytes, ENROLLMENT_ID_LEN))
         return &user->next;
     return NULL;
 }

@@ -140,12 +140,20 @@ static void read_outbox(const struct mongo_in *in, struct mongo_user *user)
         read_mail(&item, mongo_user_add_mail(user));
 }
 
+void mongo_user_bson_put_fields(bson_t *projection, unsigned parts)
+{
+    if (parts & MONGO_RESETS)
+        return;
+    mongo_put_int(projection, F_RESETS, 0);
+    mongo_put_int(projection, F_MAILS, 0);
+}
+
 enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsigned parts,
                               struct err_text *why)
 {
     bool bad = false;
     struct mongo_in in;
-    struct mongo_user got = {.key = user->key, .tenant_len = user->tenant_len, .loaded = parts};
+    struct mongo_user got = {.key = user->key, .loaded = parts};
     struct mongo_key key = {.len = 0};
     mongo_in_init(&in, doc, &bad);
     key.len = mongo_in_bytes(&in, "_id", key.bytes, sizeof key.bytes);
@@ -170,15 +178,14 @@ enum err mongo_user_bson_read(struct mongo_user *user, const bson_t *doc, unsign
     return ERR_OK;
 }
 
-enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out, size_t *tenant_len,
-                                  struct err_text *why)
+enum err mongo_user_bson_read_key(const bson_t *doc, struct mongo_key *out, struct err_text *why)
 {
     bool bad = false;
     struct mongo_in in;
     mongo_in_init(&in, doc, &bad);
     out->len = mongo_in_bytes(&in, "_id", out->bytes, sizeof out->bytes);
-    *tenant_len = out->len > 0 ? out->bytes[0] : 0;
-    if (out->len < 1 + *tenant_len || *tenant_len > ID_MAX || out->len - 1 - *tenant_len > ID_MAX)
+    size_t tenant_len = out->len > 0 ? out->bytes[0] : 0;
+    if (out->len < 1 + tenant_len || tenant_len > ID_MAX || out->len - 1 - tenant_len > ID_MAX)
         bad = true;
     return mongo_in_check(&in, "the key of a user", why);
 }
@@ -209,8 +216,7 @@ static void write_factor(bson_t *b, const char *key, const struct factor *f)
 static bool is_zero(const struct enrollment_id *id)
 {
     static const struct enrollment_id none;
-    return str_equal((struct str){(const char *)id->bytes, ENROLLMENT_ID_LEN},
-                     (struct str){(const char *)none.bytes, ENROLLMENT_ID_LEN});
+    return str_equal_bytes(id->bytes, none.bytes, ENROLLMENT_ID_LEN);
 }
 
 static void write_answer(bson_t *b, const struct answer *a)
@@ -288,7 +294,7 @@ static void write_reset(bson_t *b, const struct mongo_reset *r)
     }
 }
 
-void mongo_user_bson_write_mail(bson_t *b, const struct mail *m)
+static void write_mail(bson_t *b, const struct mail *m)
 {
     mongo_put_int(b, "id", m->id);
     mongo_put_int(b, "kind", m->kind);
@@ -319,7 +325,7 @@ static void write_outbox(bson_t *set, bson_t *unset, const struct mongo_user *us
     mongo_put_begin_array(set, F_MAILS, &array);
     for (uint32_t i = 0; i < user->n_mails; i++) {
         mongo_put_begin_element(&array, i, &child);
-        mongo_user_bson_write_mail(&child, &user->mails[i]);
+        write_mail(&child, &user->mails[i]);
         mongo_put_end(&array, &child);
         if (user->mails[i].due_ms < due)
             due = user->mails[i].due_ms;
@@ -348,8 +354,8 @@ static void put_id(bson_t *b, const char *key, struct str id)
 void mongo_user_bson_write_new(struct mongo_user *user, bson_t *out)
 {
     mongo_put_bytes(out, "_id", user->key.bytes, user->key.len);
-    put_id(out, F_TENANT, mongo_user_tenant(user).s);
-    put_id(out, F_USER, mongo_user_id(user).s);
+    put_id(out, F_TENANT, mongo_user_tenant(&user->key).s);
+    put_id(out, F_USER, mongo_user_id(&user->key).s);
     mongo_put_int(out, F_VERSION, 1);
     mongo_writes_write(out, &user->writes);
     write_attempts(out, &user->attempts);
@@ -363,7 +369,7 @@ static void write_added(bson_t *out, const struct mail *m)
     bson_t child, mail;
     mongo_put_begin(out, "$push", &child);
     mongo_put_begin(&child, F_MAILS, &mail);
-    mongo_user_bson_write_mail(&mail, m);
+    write_mail(&mail, m);
     mongo_put_end(&child, &mail);
     mongo_put_end(out, &child);
     mongo_put_op_int(out, "$min", F_DUE, m->due_ms);

@@ -18,6 +18,9 @@ struct mongo_key {
     size_t len;
 };
 struct mongo_key mongo_user_key(struct tenant_id t, struct user_id u);
+/* Borrowed from the key. */
+struct tenant_id mongo_user_tenant(const struct mongo_key *key);
+struct user_id mongo_user_id(const struct mongo_key *key);
 
 /* So many resets of a user are kept at the most; the oldest that have ended go first. */
 #define MONGO_RESETS_MAX 256
@@ -32,18 +35,18 @@ struct mongo_reset {
 
 /* Parts that are loaded and written as one. */
 enum mongo_part {
-    MONGO_ATTEMPTS = 1 << 0, /* attempts */
-    MONGO_SECRETS = 1 << 1,  /* own, next, old, generation, last_step */
-    MONGO_RESETS = 1 << 2,   /* resets, mails */
-    MONGO_ALL = MONGO_ATTEMPTS | MONGO_SECRETS | MONGO_RESETS,
+    MONGO_ATTEMPTS = 1 << 0,                    /* attempts */
+    MONGO_SECRETS = 1 << 1,                     /* own, next, old, generation, last_step */
+    MONGO_RESETS = 1 << 2,                      /* resets, mails */
+    MONGO_HOT = MONGO_ATTEMPTS | MONGO_SECRETS, /* what a verification needs */
+    MONGO_ALL = MONGO_HOT | MONGO_RESETS,
 };
 
 struct mongo_user {
     struct mongo_key key;
-    size_t tenant_len; /* of key */
-    int64_t version;   /* 0: there is no document */
-    unsigned loaded;   /* enum mongo_part */
-    unsigned changed;  /* enum mongo_part: to be written */
+    int64_t version;  /* 0: there is no document */
+    unsigned loaded;  /* enum mongo_part */
+    unsigned changed; /* enum mongo_part: to be written */
 
     uint32_t generation; /* of the newest secret */
     bool has_own, has_next, has_old;
@@ -65,8 +68,6 @@ struct mongo_user *mongo_user_new(struct tenant_id t, struct user_id u);
 void mongo_user_free(struct mongo_user *user);
 /* Frees what it holds. */
 void mongo_user_release(struct mongo_user *user);
-struct tenant_id mongo_user_tenant(const struct mongo_user *user);
-struct user_id mongo_user_id(const struct mongo_user *user);
 
 struct mongo_reset *mongo_user_add_reset(struct mongo_user *user);
 struct mail *mongo_user_add_mail(struct mongo_user *user);

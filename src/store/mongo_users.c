@@ -13,17 +13,8 @@ void mongo_users_forget(struct mongo_store *s)
 
 static bool is_this(const struct mongo_user *user, struct tenant_id t, struct user_id u)
 {
-    return user != NULL && str_equal(mongo_user_tenant(user).s, t.s) &&
-           str_equal(mongo_user_id(user).s, u.s);
-}
-
-static void put_fields(bson_t *b, unsigned parts)
-{
-    static const char *const cold[] = {F_RESETS, F_MAILS};
-    if (parts & MONGO_RESETS)
-        return;
-    for (size_t i = 0; i < sizeof cold / sizeof cold[0]; i++)
-        mongo_put_int(b, cold[i], 0);
+    return user != NULL && str_equal(mongo_user_tenant(&user->key).s, t.s) &&
+           str_equal(mongo_user_id(&user->key).s, u.s);
 }
 
 enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user_id u,
@@ -34,7 +25,7 @@ enum err mongo_users_read(struct mongo_store *s, struct tenant_id t, struct user
     mongo_users_forget(s);
     struct mongo_user *user = mongo_user_new(t, u);
     mongo_put_bytes(&filter, "_id", user->key.bytes, user->key.len);
-    put_fields(&fields, parts);
+    mongo_user_bson_put_fields(&fields, parts);
     struct mongo_find f = {
         .from = MONGO_USERS, .filter = &filter, .fields = bson_empty(&fields) ? NULL : &fields};
     enum err e = mongo_db_find(&s->db, &f, &doc, &found, why);
@@ -63,12 +54,8 @@ enum err mongo_users_know(struct mongo_store *s, struct tenant_id t, struct user
 static enum err take(struct mongo_store *s, const bson_t *doc, struct err_text *why)
 {
     struct mongo_key key;
-    size_t tenant_len;
-    TRY(mongo_user_bson_read_key(doc, &key, &tenant_len, why));
-    const char *ids = (const char *)key.bytes + 1;
-    struct tenant_id t = {{ids, tenant_len}};
-    struct user_id u = {{ids + tenant_len, key.len - 1 - tenant_len}};
-    s->user = mongo_user_new(t, u);
+    TRY(mongo_user_bson_read_key(doc, &key, why));
+    s->user = mongo_user_new(mongo_user_tenant(&key), mongo_user_id(&key));
     return mongo_user_bson_read(s->user, doc, MONGO_ALL, why);
 }
 
@@ -135,21 +122,16 @@ static enum mongo_end compare_and_set(struct mongo_store *s, struct mongo_user *
                                       struct err_text *why)
 {
     bson_t doc = BSON_INITIALIZER;
-    enum mongo_end end;
-    *mine = true;
     mongo_writes_note(&user->writes, id);
-    if (user->version == 0) {
+    if (user->version == 0)
         mongo_user_bson_write_new(user, &doc);
-        end = mongo_db_insert(&s->db, MONGO_USERS, &doc, why);
-    } else {
-        bson_t filter = BSON_INITIALIZER;
-        mongo_put_bytes(&filter, "_id", user->key.bytes, user->key.len);
-        mongo_put_int(&filter, F_VERSION, user->version);
+    else
         mongo_user_bson_write_changes(user, &doc);
-        struct mongo_change c = {.in = MONGO_USERS, .filter = &filter, .update = &doc};
-        end = mongo_db_update(&s->db, &c, mine, why);
-        bson_destroy(&filter);
-    }
+    struct mongo_document at = {.in = MONGO_USERS,
+                                .id = user->key.bytes,
+                                .id_len = user->key.len,
+                                .version = user->version};
+    enum mongo_end end = mongo_db_set(&s->db, &at, &doc, mine, why);
     bson_destroy(&doc);
     user->version++;
     return end;
@@ -177,8 +159,7 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
             return ERR_OK;
         int64_t tried = s->user->version;
         mongo_users_forget(s);
-        if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
-            return mongo_db_failed(why);
+        TRY(mongo_db_try_again(&s->db, end, why));
         /* Somebody was quicker: until the majority has what he did, trying again is in vain. Of an
          * update, a duplicate says nothing. */
         bool was_late = end == MONGO_DONE || (end == MONGO_DUPLICATE && tried == 1);
@@ -188,8 +169,7 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
         while (s->user->version < at_least && mongo_db_may_retry(&s->db));
         if (mongo_writes_has(&s->user->writes, &id))
             return ERR_OK;
-        if (mongo_db_now_ms() >= s->db.deadline_ms)
-            return err_set(why, ERR_UNAVAILABLE, "STORE_BUSY", "too many change this user at once");
+        TRY(mongo_db_check_time(&s->db, "user", why));
     }
 }
 

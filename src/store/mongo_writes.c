@@ -26,8 +26,7 @@ void mongo_writes_note(struct mongo_writes *w, const struct mongo_write_id *id)
 bool mongo_writes_has(const struct mongo_writes *w, const struct mongo_write_id *id)
 {
     for (size_t i = 0; i < w->n; i++)
-        if (str_equal((struct str){(const char *)w->ids[i].bytes, MONGO_WRITE_ID_LEN},
-                      (struct str){(const char *)id->bytes, MONGO_WRITE_ID_LEN}))
+        if (str_equal_bytes(w->ids[i].bytes, id->bytes, MONGO_WRITE_ID_LEN))
             return true;
     return false;
 }

@@ -131,11 +131,6 @@ static enum err get_row(struct sqlite_store *s, int64_t seq, struct log_row *roo
     return ERR_OK;
 }
 
-static bool same(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    return str_equal((struct str){(const char *)a, n}, (struct str){(const char *)b, n});
-}
-
 /* A row from far ahead was written under a clock that was wrong. */
 static bool remembered(int64_t time_ms, int64_t now_ms)
 {
@@ -158,9 +153,10 @@ enum err sqlite_log_find(struct sqlite_store *s, const struct hot *hot,
         if (!remembered(row->hot.time_ms, now_ms))
             continue;
         n++;
-        if (!same(row->request.id, request->id, REQUEST_ID_LEN))
+        if (!str_equal_bytes(row->request.id, request->id, REQUEST_ID_LEN))
             continue;
-        bool equal = same(row->request.fingerprint, request->fingerprint, REQUEST_FINGERPRINT_LEN);
+        bool equal = str_equal_bytes(row->request.fingerprint, request->fingerprint,
+                                     REQUEST_FINGERPRINT_LEN);
         *out = equal ? LOG_SAME : LOG_OTHER;
         *first = row->answer;
         return ERR_OK;
@@ -198,7 +194,7 @@ enum err sqlite_log_settle(struct sqlite_store *s, const struct hot *hot,
         TRY(get_row(s, seq, &room, &row, why));
         if (row == NULL)
             return ERR_OK;
-        if (!same(row->request.id, request->id, REQUEST_ID_LEN))
+        if (!str_equal_bytes(row->request.id, request->id, REQUEST_ID_LEN))
             continue;
         if (row == &room)
             return settle_in_table(s, seq, answer, why);

@@ -294,8 +294,7 @@ static enum err recall(struct sqlite_store *s, int64_t user, const struct reset_
     read_status(&row, r->create_ms, &out->first);
     sqlite_db_done(&s->db, SQL_RESET_REPEATED);
     TRY(sqlite_row_check(&row, "a reset", why));
-    bool same = str_equal((struct str){(const char *)fingerprint, sizeof fingerprint},
-                          (struct str){(const char *)r->request->fingerprint, sizeof fingerprint});
+    bool same = str_equal_bytes(fingerprint, r->request->fingerprint, sizeof fingerprint);
     out->result = same ? RESET_REPEATED : RESET_REUSED;
     return ERR_OK;
 }

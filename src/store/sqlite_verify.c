@@ -2,24 +2,19 @@
 #include "lock_internal.h"
 #include "sqlite_internal.h"
 
-static bool same_enrollment(const struct enrollment_id *a, const struct enrollment_id *b)
-{
-    return str_equal((struct str){(const char *)a->bytes, ENROLLMENT_ID_LEN},
-                     (struct str){(const char *)b->bytes, ENROLLMENT_ID_LEN});
-}
-
 /* The secret with this id: the user's own, or the pending one. */
 static enum err pick(struct sqlite_store *s, const struct sqlite_user *user,
                      const struct enrollment_id *id, int64_t now_ms, struct factor *out,
                      bool *found, struct err_text *why)
 {
-    if (user->enrolled && same_enrollment(id, &user->factor.enrollment)) {
+    if (user->enrolled &&
+        str_equal_bytes(id->bytes, user->factor.enrollment.bytes, ENROLLMENT_ID_LEN)) {
         *out = user->factor;
         *found = true;
         return ERR_OK;
     }
     TRY(sqlite_user_pending(s, user->id, now_ms, out, found, why));
-    *found = *found && same_enrollment(id, &out->enrollment);
+    *found = *found && str_equal_bytes(id->bytes, out->enrollment.bytes, ENROLLMENT_ID_LEN);
     out->replaces = user->enrolled;
     return ERR_OK;
 }
@@ -34,7 +29,7 @@ static enum err reopen(struct sqlite_store *s, const struct sqlite_user *user, i
     TRY(pick(s, user, id, now_ms, &f, &found, why));
     if (!found) {
         TRY(sqlite_user_superseded(s, user->id, &f, &found, why));
-        found = found && same_enrollment(id, &f.enrollment);
+        found = found && str_equal_bytes(id->bytes, f.enrollment.bytes, ENROLLMENT_ID_LEN);
     }
     if (found)
         out->factor = f;

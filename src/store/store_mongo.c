@@ -44,6 +44,22 @@ __attribute__((constructor)) static void unlink_counters(void)
     shm_unlink(name);
 }
 
+struct mongo_db store_mongo_pop(struct mongo *m)
+{
+    return (struct mongo_db){
+        .client = mongoc_client_pool_pop(m->pool), .name = m->name, .durable = m->durable};
+}
+
+/* Makes what has to be there before anything else. */
+static enum err prepare(struct mongo *m, struct mongo_db *db, struct err_text *why)
+{
+    TRY(mongo_schema_make(db, m->development, why));
+    pthread_mutex_lock(&m->lock);
+    m->ready = true;
+    pthread_mutex_unlock(&m->lock);
+    return ERR_OK;
+}
+
 /* ---- one worker's store -------------------------------------------------------------------- */
 
 static enum err no_batch(struct store *base, struct err_text *why)
@@ -81,7 +97,7 @@ static enum err probe(struct store *base, struct err_text *why)
     bool ready = s->shared->ready;
     pthread_mutex_unlock(&s->shared->lock);
     if (!ready)
-        return store_mongo_prepare(s->shared, &s->db, why);
+        return prepare(s->shared, &s->db, why);
     return mongo_schema_touch(&s->db, why);
 }
 
@@ -124,29 +140,18 @@ struct store *store_mongo_new(struct mongo *m)
     s->base.ops = &mongo_ops;
     s->base.outbox = &mongo_outbox_ops;
     s->shared = m;
-    s->db = (struct mongo_db){
-        .client = mongoc_client_pool_pop(m->pool), .name = m->name, .durable = m->durable};
+    s->db = store_mongo_pop(m);
     mongo_db_set_budget(&s->db, OPEN_BUDGET_MS);
     return &s->base;
 }
 
 /* ---- what they share ----------------------------------------------------------------------- */
 
-enum err store_mongo_prepare(struct mongo *m, struct mongo_db *db, struct err_text *why)
-{
-    TRY(mongo_schema_make(db, m->development, why));
-    pthread_mutex_lock(&m->lock);
-    m->ready = true;
-    pthread_mutex_unlock(&m->lock);
-    return ERR_OK;
-}
-
 static enum err prepare_now(struct mongo *m, bool may_be_down, struct err_text *why)
 {
-    struct mongo_db db = {
-        .client = mongoc_client_pool_pop(m->pool), .name = m->name, .durable = m->durable};
+    struct mongo_db db = store_mongo_pop(m);
     mongo_db_set_budget(&db, may_be_down ? LOOK_BUDGET_MS : OPEN_BUDGET_MS);
-    enum err e = store_mongo_prepare(m, &db, why);
+    enum err e = prepare(m, &db, why);
     mongoc_client_pool_push(m->pool, db.client);
     return e == ERR_UNAVAILABLE && may_be_down ? ERR_OK : e;
 }

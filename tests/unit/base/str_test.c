@@ -16,6 +16,15 @@ static void equal_is_by_bytes_and_length(void **state)
     assert_true(str_equal(STR(""), (struct str){0}));
 }
 
+static void equal_bytes_are_all_compared(void **state)
+{
+    (void)state;
+    static const uint8_t a[] = {1, 0, 2}, b[] = {1, 0, 3};
+    assert_true(str_equal_bytes(a, b, 2));
+    assert_false(str_equal_bytes(a, b, 3));
+    assert_true(str_equal_bytes(NULL, NULL, 0));
+}
+
 static void prefix(void **state)
 {
     (void)state;
@@ -109,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_is_by_bytes_and_length),
+        cmocka_unit_test(equal_bytes_are_all_compared),
         cmocka_unit_test(prefix),
         cmocka_unit_test(utf8_takes_what_rfc_3629_takes),
         cmocka_unit_test(plain_refuses_control_characters),

@@ -17,7 +17,8 @@ static void there_and_back(struct mongo_user *user)
 {
     bson_t doc = BSON_INITIALIZER;
     struct err_text why;
-    struct mongo_user *got = mongo_user_new(mongo_user_tenant(user), mongo_user_id(user));
+    struct mongo_user *got =
+        mongo_user_new(mongo_user_tenant(&user->key), mongo_user_id(&user->key));
     user->version = 1;
     mongo_user_bson_write_new(user, &doc);
     assert_true(bson_validate(&doc, BSON_VALIDATE_NONE, NULL));
@@ -104,7 +105,6 @@ static void test_hot_parts_only(void **state)
 static void test_keys_tell_the_ids_apart(void **state)
 {
     struct mongo_key key;
-    size_t tenant_len;
     struct err_text why;
     bson_t doc = BSON_INITIALIZER;
     struct mongo_user *user = mongo_user_new(full_user_tenant, full_user_id);
@@ -115,8 +115,9 @@ static void test_keys_tell_the_ids_apart(void **state)
     (void)state;
     assert_memory_not_equal(a.bytes, b.bytes, a.len);
     mongo_user_bson_write_new(user, &doc);
-    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_OK);
-    assert_int_equal(tenant_len, full_user_tenant.s.len);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &why), ERR_OK);
+    assert_true(str_equal(mongo_user_tenant(&key).s, full_user_tenant.s));
+    assert_true(str_equal(mongo_user_id(&key).s, full_user_id.s));
     assert_int_equal(key.len, user->key.len);
     assert_memory_equal(key.bytes, user->key.bytes, key.len);
     mongo_user_free(user);
@@ -157,11 +158,10 @@ static void test_the_document_of_another_user(void **state)
 static void assert_key_is_bad(const void *bytes, size_t n)
 {
     struct mongo_key key;
-    size_t tenant_len;
     struct err_text why;
     bson_t doc = BSON_INITIALIZER;
     mongo_put_bytes(&doc, "_id", bytes, n);
-    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &why), ERR_CORRUPT);
     bson_destroy(&doc);
 }
 
@@ -169,13 +169,12 @@ static void test_keys_that_make_no_sense(void **state)
 {
     uint8_t room[MONGO_KEY_MAX + 1] = {0};
     struct mongo_key key;
-    size_t tenant_len;
     struct err_text why;
     bson_t doc = BSON_INITIALIZER;
     (void)state;
-    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &why), ERR_CORRUPT);
     mongo_put_text(&doc, "_id", "text");
-    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &tenant_len, &why), ERR_CORRUPT);
+    assert_int_equal(mongo_user_bson_read_key(&doc, &key, &why), ERR_CORRUPT);
     bson_destroy(&doc);
     assert_key_is_bad(room, 0);
     assert_key_is_bad(room, sizeof room);
@@ -282,10 +281,9 @@ static void test_garbage(void **state)
                 bytes[i] = (uint8_t)random();
         assert_true(bson_init_static(&damaged, bytes, doc.len));
         struct mongo_key key;
-        size_t tenant_len;
         struct err_text why;
         n_corrupt += full_user_try_read(&damaged, MONGO_ALL) == ERR_CORRUPT;
-        (void)!mongo_user_bson_read_key(&damaged, &key, &tenant_len, &why);
+        (void)!mongo_user_bson_read_key(&damaged, &key, &why);
         free(bytes);
     }
     assert_true(n_corrupt > 3000);
