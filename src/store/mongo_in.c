@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Far from where a sum would overflow. */
-#define TIME_FAR    (INT64_C(1) << 53)
-#define VERSION_MAX (INT64_C(1) << 53)
+#define TIME_FAR    (INT64_C(1) << 60)
+#define VERSION_MAX (INT64_C(1) << 60)
 
 void mongo_in_init(struct mongo_in *in, const bson_t *doc, bool *bad)
 {

@@ -237,7 +237,7 @@ static void test_a_value_of_another_type(void **state)
     assert_true(each_change(put_type, check_type) > 2000);
 }
 
-#define FAR (INT64_C(1) << 53)
+#define FAR (INT64_C(1) << 60)
 /* What numbers may be, where that is less than any. */
 static const struct range {
     const char *path;
