@@ -244,6 +244,8 @@ static const struct range {
     int64_t least, most;
 } ranges[] = {
     {F_VERSION, 1, FAR},
+    {F_DUE, INT64_MIN, INT64_MAX}, /* found by, not read */
+    {F_SWEEP, INT64_MIN, INT64_MAX},
     {F_FAILURES, 0, UINT32_MAX},
     {F_GEN, 0, UINT32_MAX - 1LL},
     {F_STEP, -1, INT64_MAX},
@@ -314,7 +316,7 @@ static void check_number(const struct surgery *s, enum err e)
     int64_t n = numbers[s->variant];
     bool good = n >= r.least && n <= r.most;
     if (strcmp(s->path.text, F_OWN ".confirmed") == 0)
-        good = n != 0; /* or a code of it would be taken for a first one */
+        good &= n != 0; /* or a code of it would be taken for a first one */
     else if (strcmp(s->path.text, F_NEXT ".confirmed") == 0)
         good = n == 0;
     else if (strcmp(s->path.text, F_MAILS ".kind") == 0 && n == MAIL_RESET)
