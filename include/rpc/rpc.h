@@ -20,8 +20,8 @@ struct metrics;
 struct rpc;
 
 struct rpc_options {
-    struct executor *executor;     /* borrowed */
-    const struct callers *callers; /* borrowed */
+    struct executor *executor; /* borrowed */
+    struct callers *callers;   /* the rpc's now */
     struct clock *clock;
     struct loop *const *loops; /* borrowed; those of the server */
     size_t n_loops;
@@ -41,6 +41,10 @@ const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out);
 
 /* The server that the methods were given to; before it listens. */
 void rpc_attach(struct rpc *r, struct grpc_server *server);
+
+/* When this returns, every call is admitted by fresh, which is the rpc's now; calls that go on keep
+ * the caller that they were admitted as. The loops run. */
+void rpc_set_callers(struct rpc *r, struct callers *fresh);
 
 /* From now on health says NOT_SERVING. Thread: any. */
 void rpc_stop_serving(struct rpc *r);

@@ -12,10 +12,10 @@
 #include "crypto/totp.h"
 #include "daemon/settings.h"
 #include "domain/domain.h"
-#include "domain/lockout.h"
 #include "grpc/server.h"
 #include "listeners_internal.h"
 #include "mailroom_internal.h"
+#include "reload_internal.h"
 #include "rpc/callers.h"
 #include "rpc/executor.h"
 #include "rpc/rpc.h"
@@ -42,8 +42,6 @@
  * of another machine's, one worker may have had bad luck with its connection. */
 #define BREAK_AFTER_EMBEDDED 1
 #define BREAK_AFTER_REMOTE   5
-/* The limits of resets are per hour. */
-#define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
 
 /* How long the start waits for a store on another machine; a start that may go on without it only
  * looks whether it is there. */
@@ -57,12 +55,14 @@ struct store_worker {
 };
 
 struct daemon {
-    const struct settings *set;
+    const char *config_file;
+    struct settings *set;
     struct clock *clock;
     struct listeners *listeners;
     struct watch *watch; /* NULL: nobody watches */
     struct keyring *keyring;
-    struct callers *callers;
+    struct callers *unused_callers; /* until the rpc has them */
+    const struct callers *callers;
     struct stores *stores;
     struct domain_shared *shared;
     struct store_worker *workers; /* one a store */
@@ -137,23 +137,26 @@ static void stop_keyring(struct daemon *d)
 
 static int start_callers(struct daemon *d, struct err_text *why)
 {
-    if (d->set->callers_file[0] == '\0')
-        d->callers = callers_local();
-    else if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
+    if (reload_read_callers(&d->unused_callers, d->set, why) != ERR_OK)
         return EX_CONFIG;
+    d->callers = d->unused_callers;
     return EX_OK;
 }
 
 static void stop_callers(struct daemon *d)
 {
-    callers_free(d->callers);
+    callers_free(d->unused_callers);
 }
 
 static int start_mailroom(struct daemon *d, struct err_text *why)
 {
     if (d->set->smtp_url[0] == '\0')
         return EX_OK;
-    return mailroom_new(&d->mailroom, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+    struct mail_kit *kit;
+    if (mailroom_read_kit(&kit, d->set, why) != ERR_OK)
+        return EX_CONFIG;
+    d->mailroom = mailroom_new(kit);
+    return EX_OK;
 }
 
 static void stop_mailroom(struct daemon *d)
@@ -181,29 +184,17 @@ static void stop_store(struct daemon *d)
 
 static struct domain_options domain_options(const struct daemon *d)
 {
-    struct lockout_settings lockout = {
-        .free_tries = (uint32_t)d->set->lockout_free_tries,
-        .first_wait_s = (uint32_t)d->set->lockout_first_wait,
-        .longest_wait_s = (uint32_t)d->set->lockout_longest_wait,
-        .limit = (uint32_t)d->set->lockout_limit,
-    };
-    return (struct domain_options){
-        .shared = d->shared,
-        .keyring = d->keyring,
-        .clock = d->clock,
-        .lockout = lockout_rule(&lockout),
-        .mail_is_configured = d->mailroom != NULL,
-        .metrics = watch_metrics(d->watch),
-        .reset_limits = {.window_ms = RESET_LIMIT_WINDOW_MS,
-                         .per_user = (uint32_t)d->set->reset_limit_user,
-                         .per_address = (uint32_t)d->set->reset_limit_address,
-                         .per_tenant = (uint32_t)d->set->reset_limit_tenant}};
+    return (struct domain_options){.shared = d->shared,
+                                   .clock = d->clock,
+                                   .rules = reload_rules(d->set),
+                                   .mail_is_configured = d->mailroom != NULL,
+                                   .metrics = watch_metrics(d->watch)};
 }
 
 static int start_domain(struct daemon *d, struct err_text *why)
 {
     size_t n = stores_count(d->stores);
-    d->shared = domain_shared_new();
+    d->shared = domain_shared_new(d->keyring);
     d->domains = mem_zalloc(n, sizeof(struct domain *));
     struct domain_options opt = domain_options(d);
     for (size_t i = 0; i < n; i++) {
@@ -271,7 +262,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                                         .metrics = watch_metrics(d->watch)};
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
-                              .callers = d->callers,
+                              .callers = d->unused_callers,
                               .clock = d->clock,
                               .loops = d->loops,
                               .n_loops = d->n_loops,
@@ -279,6 +270,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                               .mail_queued = mailroom_wake,
                               .mail_ctx = d->mailroom};
     d->rpc = rpc_new(&opt);
+    d->unused_callers = NULL;
     struct grpc_server_options server = {.loops = d->loops,
                                          .n_loops = d->n_loops,
                                          .clock = d->clock,
@@ -448,15 +440,18 @@ static sigset_t watched_signals(void)
 
 static void reload(struct daemon *d)
 {
-    struct err_text why = {0};
-    systemd_notify_reloading();
-    if (listeners_reload_tls(d->server, d->set, &why) != ERR_OK)
-        log_event(LOG_ERROR, "reload_failed", log_c("detail", why.text));
-    else if (d->set->tls_cert_file[0] != '\0')
-        log_event(LOG_INFO, "certificates_reloaded", log_c("file", d->set->tls_cert_file));
-    log_event(LOG_WARN, "not_reloaded",
-              log_c("detail", "this version reads settings and callers at start only"));
-    systemd_notify("READY=1");
+    struct reload r = {.config_file = d->config_file,
+                       .set = d->set,
+                       .keyring = d->keyring,
+                       .callers = d->callers,
+                       .listeners = d->listeners,
+                       .shared = d->shared,
+                       .rpc = d->rpc,
+                       .server = d->server,
+                       .mailroom = d->mailroom};
+    reload_run(&r);
+    d->keyring = r.keyring;
+    d->callers = r.callers;
 }
 
 static void wait_for_stop(struct daemon *d, const sigset_t *set)
@@ -476,9 +471,9 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
     }
 }
 
-int daemon_run(const struct settings *settings, struct clock *clock)
+int daemon_run(const char *config_file, struct settings *settings, struct clock *clock)
 {
-    struct daemon d = {.set = settings, .clock = clock};
+    struct daemon d = {.config_file = config_file, .set = settings, .clock = clock};
     /* Before the first thread, so that every thread has them blocked. */
     sigset_t set = watched_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -490,7 +485,7 @@ int daemon_run(const struct settings *settings, struct clock *clock)
     return status;
 }
 
-int daemon_check(const struct settings *settings)
+int daemon_check(struct settings *settings)
 {
     struct daemon d = {.set = settings};
     int status = start_parts(&d, true);

@@ -19,6 +19,7 @@ struct grpc_call;
 struct meter;
 struct grpc_server;
 struct health;
+struct roll;
 struct rpc;
 
 /* A request decodes into at most this much memory. */
@@ -39,6 +40,7 @@ struct job {
     struct work work; /* first */
     struct rpc *rpc;
     const struct rpc_method *method;
+    struct roll *roll;           /* holds the caller */
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
     struct trace trace;

@@ -160,7 +160,7 @@ static int setup(void **state)
     remote_init(&o->remote, o->house.store);
     o->remote.gate = gate;
     o->remote.ctx = o;
-    o->shared = domain_shared_new();
+    o->shared = domain_shared_new(o->house.keyring);
     for (int i = 0; i < WORKERS; i++) {
         struct domain_options opt = house_options(&o->house);
         opt.shared = o->shared;
