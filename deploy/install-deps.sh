@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc make pkg-config libc6-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libprotobuf-dev
     libevent-dev libsodium-dev libqrencode-dev libnghttp2-dev libssl-dev libsqlite3-dev libmongoc-dev
-    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev)
+    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev)
 test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin

@@ -27,6 +27,7 @@ struct settings {
     bool metrics_allow_remote; /* beyond loopback */
     int64_t threads;           /* loops; never 0 once loaded */
     int64_t drain_seconds;
+    bool hardening;
     bool allow_plaintext;                                    /* beyond loopback and Unix sockets */
     char *tls_cert_file, *tls_key_file, *tls_client_ca_file; /* "": none */
     int64_t queue_length;

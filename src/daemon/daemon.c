@@ -12,6 +12,8 @@
 #include "crypto/totp.h"
 #include "daemon/settings.h"
 #include "domain/domain.h"
+#include "drain_internal.h"
+#include "fence_internal.h"
 #include "grpc/server.h"
 #include "listeners_internal.h"
 #include "mailroom_internal.h"
@@ -74,6 +76,7 @@ struct daemon {
     struct rpc *rpc;
     struct grpc_server *server;
     struct mailroom *mailroom; /* NULL: no mail is sent */
+    struct fence fence;
     bool listening;
 };
 
@@ -167,6 +170,16 @@ static void stop_mailroom(struct daemon *d)
 static int start_store_files(struct daemon *d, struct err_text *why)
 {
     return stores_new(&d->stores, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static int start_fence(struct daemon *d, struct err_text *why)
+{
+    return fence_start(&d->fence, d->config_file, d->set, why) == ERR_OK ? EX_OK : EX_SOFTWARE;
+}
+
+static void stop_fence(struct daemon *d)
+{
+    fence_stop(&d->fence);
 }
 
 static int start_store(struct daemon *d, struct err_text *why)
@@ -355,8 +368,10 @@ static void stop_page(struct daemon *d)
 
 static int start_listening(struct daemon *d, struct err_text *why)
 {
-    if (listeners_open(d->listeners, d->server, d->set, why) != ERR_OK)
+    if (fence_listen(&d->fence, d->listeners, d->server, d->set, why) != ERR_OK)
         return EX_CONFIG;
+    if (fence_close(&d->fence, d->set, why) != ERR_OK)
+        return EX_SOFTWARE;
     d->listening = true;
     watch_listening(d->watch);
     if (d->set->callers_file[0] == '\0')
@@ -369,16 +384,10 @@ static int start_listening(struct daemon *d, struct err_text *why)
     return EX_OK;
 }
 
-/* Accepted calls are answered, new ones go elsewhere. */
 static void stop_listening(struct daemon *d)
 {
-    if (!d->listening)
-        return;
-    systemd_notify("STOPPING=1");
-    rpc_stop_serving(d->rpc);
-    enum err e = grpc_server_drain(d->server, d->set->drain_seconds * 1000);
-    log_event(e == ERR_OK ? LOG_INFO : LOG_WARN, "drained",
-              log_c("result", e == ERR_OK ? "complete" : "cut off after drain_seconds"));
+    if (d->listening)
+        drain_run(d->rpc, d->server, d->executor, d->set->drain_seconds);
 }
 
 static const struct part {
@@ -394,6 +403,7 @@ static const struct part {
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
     {"store files", start_store_files, stop_store, true},
+    {"hardening", start_fence, stop_fence, false},
     {"store", start_store, NULL, false},
     {"domain", start_domain, stop_domain, false},
     {"loops", start_loops, stop_loops, false},
@@ -427,16 +437,6 @@ static void stop_parts(struct daemon *d)
 }
 
 /* ---- the main thread waits for signals ---- */
-
-static sigset_t watched_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    return set;
-}
 
 static void reload(struct daemon *d)
 {
@@ -475,7 +475,7 @@ int daemon_run(const char *config_file, struct settings *settings, struct clock 
 {
     struct daemon d = {.config_file = config_file, .set = settings, .clock = clock};
     /* Before the first thread, so that every thread has them blocked. */
-    sigset_t set = watched_signals();
+    sigset_t set = drain_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     int status = start_parts(&d, false);
     if (status == EX_OK)

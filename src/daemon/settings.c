@@ -48,6 +48,7 @@ static const struct config_key keys[] = {
     FLAG(metrics_allow_remote, "no"),
     NUMBER(threads, "0", 0, THREADS_MAX),
     NUMBER(drain_seconds, "30", 0, 3600),
+    FLAG(hardening, "yes"),
     FLAG(allow_plaintext, "no"),
     TEXT(tls_cert_file, NULL),
     TEXT(tls_key_file, NULL),
