@@ -12,7 +12,7 @@ test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin
     python3-bson python3-pymongo python3-prometheus-client
-    grpc-proto nghttp2-client strace gdb sqlite3 faketime openssl
+    grpc-proto nghttp2-client strace bubblewrap procps gdb sqlite3 faketime openssl
     clang libclang-rt-14-dev clang-format shellcheck universal-ctags)
 
 has() { command -v "$1" >/dev/null 2>&1; }

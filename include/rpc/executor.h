@@ -25,7 +25,8 @@ struct work {
     struct loop_task task; /* first; task.run is called at home and owns the work */
     struct loop *home;     /* one of the executor's */
     /* On the executor's clock (mono): no step of it waits for the store for long after this; 0 or
-     * INT64_MAX: there is none, and 0: it is no caller's. In any case a step waits EXECUTOR_BUDGET_MS at most. */
+     * INT64_MAX: there is none, and 0: it is no caller's. In any case a step waits
+     * EXECUTOR_BUDGET_MS at most. */
     int64_t deadline_ms;
     /* ERR_OK: what it did counts when the batch does. Thread: worker. */
     enum err (*decide)(struct work *w, struct domain *d, struct err_text *why);

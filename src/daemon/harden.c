@@ -167,11 +167,25 @@ enum err harden_files(const char *config_file, const struct settings *set, struc
 /* ---- capabilities ------------------------------------------------------------------------------
  */
 
+static bool has_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {0};
+    if (syscall(SYS_capget, &header, has) != 0)
+        return true;
+    for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        if ((has[i].effective | has[i].permitted | has[i].inheritable) != 0)
+            return true;
+    return false;
+}
+
 enum err harden_drop_capabilities(struct err_text *why)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (!has_capabilities())
+        return ERR_OK;
     if (syscall(SYS_capset, &header, none) != 0)
         return err_set(why, ERR_INTERNAL, NULL, "capabilities: %s", strerror(errno));
     return ERR_OK;

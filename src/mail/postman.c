@@ -213,6 +213,7 @@ static void take_change(struct postman *p)
 static void *run(void *arg)
 {
     struct postman *p = arg;
+    pthread_setname_np(pthread_self(), "mail");
     while (!atomic_load(&p->stop)) {
         struct mail_message m;
         take_change(p);
@@ -265,7 +266,6 @@ enum err postman_start(struct postman **out, const struct postman_options *opt,
         release(p);
         return e;
     }
-    pthread_setname_np(p->thread, "mail");
     *out = p;
     return ERR_OK;
 }
