@@ -370,10 +370,10 @@ static int start_listening(struct daemon *d, struct err_text *why)
 {
     if (fence_listen(&d->fence, d->listeners, d->server, d->set, why) != ERR_OK)
         return EX_CONFIG;
-    if (fence_close(&d->fence, d->set, why) != ERR_OK)
-        return EX_SOFTWARE;
     d->listening = true;
     watch_listening(d->watch);
+    if (fence_close(&d->fence, d->set, why) != ERR_OK)
+        return EX_SOFTWARE;
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
