@@ -28,7 +28,7 @@ def statuses(pid):
 
 
 def said(daemon):
-    return next(e for e in daemon.log() if e["event"] == "hardened")
+    return wait_until(lambda: [e for e in daemon.log() if e["event"] == "hardened"], "a word about it")[-1]
 
 
 def kernel_lacks(daemon):
@@ -60,7 +60,7 @@ def test_a_port_that_needs_a_capability_is_bound_and_the_capability_is_gone(make
         except OSError as e:
             pytest.skip("port 1017: %s" % e)
     daemon = make_daemon(env={"TWOSTEP_LISTEN": "127.0.0.1:1017"})
-    assert daemon.port == 1017
+    assert daemon.port == 1017 and said(daemon)
     assert all(int(s["CapEff"], 16) == 0 for s in statuses(daemon.process.pid))
     assert daemon.tenant()
 
