@@ -173,6 +173,7 @@ bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN) $(PROGRAM_BIN) $(RPC_BIN)
 	$(Q)tests/bench/run $(BUILD)
 	$(Q)tests/bench/mail $(BUILD)
+	$(Q)tests/bench/mongo $(BUILD)
 
 # ---- the tree's own rules ---------------------------------------------------------------------------
 C_FILES := $(shell find src include tests -name '*.[ch]' | sort)

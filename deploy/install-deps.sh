@@ -11,7 +11,7 @@ build=(gcc make pkg-config libc6-dev
 test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin
-    python3-bson python3-pymongo python3-prometheus-client
+    python3-bson python3-pymongo python3-yaml python3-prometheus-client
     grpc-proto nghttp2-client strace bubblewrap procps gdb sqlite3 faketime openssl
     clang libclang-rt-14-dev clang-format shellcheck universal-ctags)
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: ISC
 # Gets the test peers that Debian does not have into build/peers: gRPC clients for Node.js,
 # buf and otplib (npm), a gRPC client in Go (built from tests/peers/go), the Go programs below, and
-# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool out
-# of Debian's package prometheus, which is not installed: that would start a service. A part that cannot
+# mongo-java-server, which speaks MongoDB's protocol (Maven, tests/peers/mongo). And promtool and nginx
+# out of Debian's packages, which are not installed: those would start services. A part that cannot
 # be had is left out, its tests are skipped then. With arguments: only those of the Go programs.
 set -uo pipefail
 
@@ -17,6 +17,7 @@ declare -A programs=(
     [grpcurl]=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9
     [grpc-health-probe]=github.com/grpc-ecosystem/grpc-health-probe@v0.4.19
     [interop-client]=google.golang.org/grpc/interop/client@v1.62.2
+    [h2spec]=github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
     [ghz]=github.com/bojand/ghz/cmd/ghz@v0.117.0
 )
 
@@ -98,19 +99,20 @@ mongo_server() {
     fi
 }
 
-promtool() {
-    [ -x "$peers/promtool" ] && return
+# PACKAGE PROGRAM: the program out of a package that is not installed.
+unpacked() {
+    local package=$1 program=$2 name=${2##*/} folder
+    [ -f "$peers/$name" ] && return
     if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-        skipped "promtool: this is no Debian"
+        skipped "$name: this is no Debian"
         return
     fi
-    local folder
     folder=$(mktemp -d)
-    if (cd "$folder" && timeout "$patience" apt-get -qq download prometheus &&
-        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) >"$log" 2>&1; then
-        mv "$folder/usr/bin/promtool" "$peers/promtool"
+    if (cd "$folder" && timeout "$patience" apt-get -qq download "$package" &&
+        dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x "./$program") >"$log" 2>&1; then
+        mv "$folder/$program" "$peers/$name"
     else
-        skipped "promtool: apt-get download prometheus: $(last_words)"
+        skipped "$name: apt-get download $package: $(last_words)"
     fi
     rm -rf "$folder"
 }
@@ -124,4 +126,5 @@ node_peers
 go_peer
 for name in "${!programs[@]}"; do go_program "$name"; done
 mongo_server
-promtool
+unpacked prometheus usr/bin/promtool
+unpacked nginx usr/sbin/nginx

@@ -36,6 +36,14 @@ struct settings {
     int64_t streams;
     int64_t connections;
     int64_t stall_seconds;
+    int64_t calls; /* on one loop, as connections */
+    int64_t peer_connections;
+    int64_t output_bytes;
+    int64_t idle_frames;
+    int64_t idle_seconds, age_seconds, ping_seconds; /* 0: never, never, at will */
+    int64_t caller_rate, caller_burst;               /* rates: requests a second; 0: no limit */
+    int64_t tenant_rate, tenant_burst;
+    int64_t caller_queue_percent;
     int64_t lockout_free_tries;
     int64_t lockout_first_wait;   /* seconds */
     int64_t lockout_longest_wait; /* seconds */

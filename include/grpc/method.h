@@ -5,6 +5,8 @@
 /* A method of a service: its path, which side streams, and what is called for its calls.
  * The handlers of one call are called one at a time, on the call's loop. */
 
+#include <stddef.h>
+
 struct grpc_call;
 struct grpc_method;
 
@@ -21,6 +23,7 @@ typedef void grpc_handler(struct grpc_call *call, const struct grpc_method *meth
 struct grpc_method {
     const char *path; /* "/package.Service/Method" */
     enum grpc_streams streams;
+    size_t message_bytes; /* one received message, where the server allows more; 0: as the server */
 
     /* The headers are complete; no message is there yet. May reply, and then nothing
      * else is called. NULL: nothing to check. */

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "grpc/limits.h"
 #include "grpc/method.h"
 
 struct clock;
@@ -21,25 +22,6 @@ struct grpc_server;
 struct grpc_tls;
 struct loop;
 struct metrics;
-
-struct grpc_limits {
-    size_t message_bytes;  /* one received message, also after decompression */
-    size_t metadata_bytes; /* all names and values, 32 more for each entry */
-    uint32_t streams;      /* concurrent calls on one connection */
-    uint32_t connections;  /* open connections on one loop; more are closed at once */
-    size_t output_bytes;   /* waiting for a slow peer before reading from it stops */
-    size_t stream_bytes;   /* of one call's messages waiting before grpc_send takes no more */
-    uint32_t stall_s;      /* a peer may leave a handshake, a frame, a request or an answer
-                              unfinished for so many seconds; 0: for ever */
-};
-#define GRPC_LIMITS_DEFAULT                                                                        \
-    ((struct grpc_limits){.message_bytes = 64 * 1024,                                              \
-                          .metadata_bytes = 8 * 1024,                                              \
-                          .streams = 100,                                                          \
-                          .connections = 10000,                                                    \
-                          .output_bytes = 256 * 1024,                                              \
-                          .stream_bytes = 64 * 1024,                                               \
-                          .stall_s = 30})
 
 struct grpc_server_options {
     struct loop *const *loops; /* borrowed, running or not yet */
@@ -55,10 +37,19 @@ struct grpc_server_options {
      * nobody wants to know. Thread: the connection's loop. */
     void (*refused)(void *ctx, const char *peer, const char *why);
     void *refused_ctx;
+
+    /* Accepting pauses, because file descriptors or memory have run out: why; and NULL when it
+     * goes on. Once each for every loop. NULL: nobody wants to know. Thread: a loop. */
+    void (*paused)(void *ctx, const char *why);
+    void *paused_ctx;
 };
 
 /* Thread: startup, all of these. */
 struct grpc_server *grpc_server_new(const struct grpc_server_options *opt);
+
+/* From now on these are the limits. Open calls keep their message_bytes, and open connections
+ * their streams, idle_frames and age_s. */
+void grpc_server_set_limits(struct grpc_server *s, const struct grpc_limits *limits);
 
 #define GRPC_ADDRESS_MAX 160
 

@@ -38,6 +38,10 @@ struct work {
 };
 #define EXECUTOR_BUDGET_MS 5000
 
+/* A tick's: what it does not get done goes on with the next one, for on a store that hangs they
+ * would take all workers. Preparing the store may take as long as a call. */
+#define EXECUTOR_TICK_MS 1000
+
 /* A store that did not answer in less than this has not failed: the caller was in a hurry. */
 #define EXECUTOR_FAIR_MS 500
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct callers;
 struct clock;
@@ -19,9 +20,18 @@ struct loop;
 struct metrics;
 struct rpc;
 
+/* What one caller and one tenant may take of the service. Beyond it calls are refused with
+ * RESOURCE_EXHAUSTED and the time after which to try again, before anything is done for them. */
+struct rpc_limits {
+    uint32_t caller_rate, caller_burst; /* requests a second, and at once; rate 0: no limit */
+    uint32_t tenant_rate, tenant_burst;
+    uint32_t caller_queue; /* a caller's jobs that wait for the store; 0: no limit */
+};
+
 struct rpc_options {
     struct executor *executor; /* borrowed */
     struct callers *callers;   /* the rpc's now */
+    struct rpc_limits limits;
     struct clock *clock;
     struct loop *const *loops; /* borrowed; those of the server */
     size_t n_loops;
@@ -45,6 +55,9 @@ void rpc_attach(struct rpc *r, struct grpc_server *server);
 /* When this returns, every call is admitted by fresh, which is the rpc's now; calls that go on keep
  * the caller that they were admitted as. The loops run. */
 void rpc_set_callers(struct rpc *r, struct callers *fresh);
+
+/* From now on these are the limits. Thread: any. */
+void rpc_set_limits(struct rpc *r, const struct rpc_limits *limits);
 
 /* From now on health says NOT_SERVING. Thread: any. */
 void rpc_stop_serving(struct rpc *r);

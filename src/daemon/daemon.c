@@ -15,6 +15,7 @@
 #include "drain_internal.h"
 #include "fence_internal.h"
 #include "grpc/server.h"
+#include "limits_internal.h"
 #include "listeners_internal.h"
 #include "mailroom_internal.h"
 #include "reload_internal.h"
@@ -276,6 +277,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
                               .callers = d->unused_callers,
+                              .limits = limits_of_rpc(d->set, callers_count(d->callers)),
                               .clock = d->clock,
                               .loops = d->loops,
                               .n_loops = d->n_loops,
@@ -287,13 +289,9 @@ static int start_rpc(struct daemon *d, struct err_text *why)
     struct grpc_server_options server = {.loops = d->loops,
                                          .n_loops = d->n_loops,
                                          .clock = d->clock,
-                                         .limits = GRPC_LIMITS_DEFAULT,
-                                         .refused = listeners_log_refused};
-    server.limits.message_bytes = (size_t)d->set->message_bytes;
-    server.limits.metadata_bytes = (size_t)d->set->metadata_bytes;
-    server.limits.streams = (uint32_t)d->set->streams;
-    server.limits.connections = (uint32_t)d->set->connections;
-    server.limits.stall_s = (uint32_t)d->set->stall_seconds;
+                                         .limits = limits_of_edge(d->set),
+                                         .refused = listeners_log_refused,
+                                         .paused = listeners_log_paused};
     server.metrics = watch_metrics(d->watch);
     server.methods = rpc_methods(d->rpc, &server.n_methods);
     d->server = grpc_server_new(&server);

@@ -167,6 +167,16 @@ enum err listeners_check(const struct listeners *l, const struct settings *set,
     return load_tls(out, set, why);
 }
 
+void listeners_log_paused(void *ctx, const char *why)
+{
+    (void)ctx;
+    if (why != NULL)
+        log_event(LOG_WARN, "accept_paused", log_c("reason", why));
+    else
+        log_event(LOG_INFO, "accept_resumed",
+                  log_c("detail", "there is room for connections again"));
+}
+
 void listeners_log_refused(void *ctx, const char *peer, const char *why)
 {
     (void)ctx;

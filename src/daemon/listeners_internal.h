@@ -33,7 +33,8 @@ void listeners_give_tls(struct listeners *l, struct grpc_server *server);
 MUST_CHECK enum err listeners_check(const struct listeners *l, const struct settings *set,
                                     struct grpc_tls **out, struct err_text *why);
 
-/* For grpc_server_options.refused. Thread: any. */
+/* For grpc_server_options.paused and refused. Thread: any. */
+void listeners_log_paused(void *ctx, const char *why);
 void listeners_log_refused(void *ctx, const char *peer, const char *why);
 
 #endif

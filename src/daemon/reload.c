@@ -9,6 +9,7 @@
 #include "domain/lockout.h"
 #include "grpc/server.h"
 #include "grpc/tls.h"
+#include "limits_internal.h"
 #include "listeners_internal.h"
 #include "mailroom_internal.h"
 #include "password_internal.h"
@@ -199,6 +200,14 @@ static void apply_settings(struct reload *r, struct fresh *f)
     domain_shared_set_rules(r->shared, &rules);
 }
 
+static void apply_limits(struct reload *r)
+{
+    struct grpc_limits edge = limits_of_edge(r->set);
+    struct rpc_limits rpc = limits_of_rpc(r->set, callers_count(r->callers));
+    grpc_server_set_limits(r->server, &edge);
+    rpc_set_limits(r->rpc, &rpc);
+}
+
 /* Nothing here can fail. What was in effect goes to f, or to whoever still uses it. */
 static void apply(struct reload *r, struct fresh *f)
 {
@@ -218,6 +227,7 @@ static void apply(struct reload *r, struct fresh *f)
     rpc_set_callers(r->rpc, f->callers);
     r->callers = f->callers;
     f->callers = NULL;
+    apply_limits(r);
 }
 
 void reload_run(struct reload *r)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "stores_internal.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "daemon/settings.h"
@@ -55,6 +56,9 @@ static enum err open_mongo(struct stores *s, struct err_text *why)
                                 .may_be_down = s->set->start_without_store,
                                 .n_stores = (uint32_t)s->set->store_workers};
     TRY(store_mongo_open(&s->mongo, &opt, why));
+    if (opt.development)
+        log_event(LOG_WARN, "development_store",
+                  log_c("detail", "what is answered may be forgotten: this is not for real users"));
     s->list = mem_zalloc(opt.n_stores, sizeof(struct store *));
     for (; s->n < opt.n_stores; s->n++)
         s->list[s->n] = store_mongo_new(s->mongo);

@@ -20,6 +20,9 @@
 #define DEFAULT_LOCALE              "en"
 #define DEFAULT_ISSUER              "twostep"
 
+/* Each time somebody else was quicker: so many changes of one tenant at once all come through. */
+#define CHANGE_TRIES 64
+
 /* A tenant's id names the tenant in an app, as long as it may stand in a key URI. */
 static void default_issuer(char out[POLICY_NAME_MAX + 1], struct tenant_id t)
 {
@@ -153,19 +156,34 @@ static void sign(struct policy *p, const struct actor *who, int64_t now)
              behalf ? "/" : "", (int)who->on_behalf_of.len, behalf ? who->on_behalf_of.p : "");
 }
 
+/* One try. *overtaken: somebody else changed the policy after it was read. */
+static enum err change_once(struct domain *d, const struct policy_change *change, int64_t now,
+                            struct policy *p, bool *overtaken, struct err_text *why)
+{
+    *overtaken = false;
+    TRY(read_fresh(d, change->tenant, p, why));
+    if (change->expected_revision != 0 && change->expected_revision != p->revision)
+        return err_set(why, ERR_CONFLICT, "REVISION_CHANGED",
+                       "the policy has revision %lld, not %lld", (long long)p->revision,
+                       (long long)change->expected_revision);
+    take_over(p, &change->values, change->fields);
+    sign(p, &change->actor, now);
+    enum err e = d->opt.store->ops->policy_put(d->opt.store, change->tenant, p, why);
+    *overtaken = e == ERR_CONFLICT;
+    return e;
+}
+
 enum err policy_set(struct domain *d, const struct policy_change *change, struct policy *out,
                     struct err_text *why)
 {
     struct policy p;
-    TRY(read_fresh(d, change->tenant, &p, why));
-    if (change->expected_revision != 0 && change->expected_revision != p.revision)
-        return err_set(why, ERR_CONFLICT, "REVISION_CHANGED",
-                       "the policy has revision %lld, not %lld", (long long)p.revision,
-                       (long long)change->expected_revision);
-    take_over(&p, &change->values, change->fields);
     int64_t now = clock_wall_ms(d->opt.clock);
-    sign(&p, &change->actor, now);
-    enum err e = d->opt.store->ops->policy_put(d->opt.store, change->tenant, &p, why);
+    bool overtaken = true;
+    enum err e = ERR_OK;
+    for (unsigned tries = 0; overtaken && tries < CHANGE_TRIES; tries++)
+        e = change_once(d, change, now, &p, &overtaken, why);
+    if (overtaken)
+        err_set(why, e, "REVISION_CHANGED", "the policy is changed all the time");
     /* Also after a failure that does not tell whether it happened. */
     policy_cache_changed(d->shared->policies, change->tenant);
     d->caches_touched = true;

@@ -9,15 +9,16 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#define HTTP_OK 200
+
 const struct grpc_limits *call_limits(const struct grpc_call *call)
 {
-    return &call->edge->server->limits;
+    return &call->edge->limits;
 }
 
 struct frame_rules call_frame_rules(const struct grpc_call *call)
 {
-    return (struct frame_rules){.limit = call_limits(call)->message_bytes,
-                                .encoding = call->head.encoding};
+    return (struct frame_rules){.limit = call->message_bytes, .encoding = call->head.encoding};
 }
 
 bool call_is_open(const struct grpc_call *call)
@@ -28,6 +29,7 @@ bool call_is_open(const struct grpc_call *call)
     case CALL_SERVED:
         return true;
     case CALL_HEADERS:
+    case CALL_NOT_GRPC:
     case CALL_ANSWERED:
         break;
     }
@@ -107,6 +109,7 @@ struct grpc_call *call_open(struct conn *conn, int32_t stream)
     call->context = NULL;
     call->memory = NULL;
     call->deadline_ms = INT64_MAX;
+    call->message_bytes = call_limits(call)->message_bytes;
     call->opened = call->touched = conn->edge->now_s;
     TAILQ_INSERT_TAIL(&conn->calls, call, link);
     tally_opened(call);
@@ -134,6 +137,7 @@ void call_close(struct grpc_call *call)
     frame_reset(&call->frame);
     head_reset(&call->head);
     TAILQ_REMOVE(&conn->calls, call, link);
+    conn->idle_since = call->edge->now_s;
     if (conn->current == call)
         conn->current = NULL;
     call->conn = NULL;
@@ -147,6 +151,12 @@ bool call_header(struct grpc_call *call, struct str name, struct str value)
                                        : head_take_trailer(&call->head, name, value, limit);
 }
 
+static bool is_one_too_many(const struct grpc_call *call)
+{
+    uint32_t limit = call_limits(call)->calls;
+    return limit > 0 && call->edge->n_calls > limit;
+}
+
 /* What the headers ask for; the deadline runs from here. */
 static struct refusal examine(struct grpc_call *call)
 {
@@ -156,6 +166,13 @@ static struct refusal examine(struct grpc_call *call)
     call->method = server_route(call->edge->server, head_path(&call->head));
     if (call->method == NULL)
         return (struct refusal){GRPC_UNIMPLEMENTED, "unknown method"};
+    if (is_one_too_many(call)) {
+        tally_fault(&call->edge->server->tally, TALLY_TOO_MANY_CALLS);
+        return (struct refusal){GRPC_RESOURCE_EXHAUSTED, "too many calls at once"};
+    }
+    size_t own = call->method->message_bytes;
+    if (own > 0 && own < call->message_bytes)
+        call->message_bytes = own;
     if (call->head.has_timeout) {
         if (call->head.timeout_ms == 0)
             return (struct refusal){GRPC_DEADLINE_EXCEEDED, "deadline exceeded"};
@@ -165,11 +182,15 @@ static struct refusal examine(struct grpc_call *call)
     return REFUSAL_NONE;
 }
 
+static int http_status(const struct grpc_call *call)
+{
+    return head_http_status(&call->head, call_limits(call)->metadata_bytes);
+}
+
 void call_headers_complete(struct grpc_call *call)
 {
-    int status = head_http_status(&call->head, call_limits(call)->metadata_bytes);
-    if (status != 200) {
-        reply_http_error(call, status);
+    if (http_status(call) != HTTP_OK) {
+        call->state = CALL_NOT_GRPC;
         return;
     }
     struct refusal refusal = examine(call);
@@ -181,7 +202,7 @@ void call_headers_complete(struct grpc_call *call)
     call->state = call->method->streams & GRPC_CLIENT_STREAMS ? CALL_STREAM : CALL_MESSAGE;
     if (call->method->admit != NULL)
         call->method->admit(call, call->method);
-    if (call->edge->draining)
+    if (call->edge->draining || call->conn->drain != CONN_SERVING)
         call_tell_draining(call);
 }
 
@@ -200,6 +221,8 @@ size_t call_data(struct grpc_call *call, const uint8_t *bytes, size_t n)
 void call_end(struct grpc_call *call)
 {
     call->request_ended = true;
+    if (call->state == CALL_NOT_GRPC)
+        reply_http_error(call, http_status(call));
     if (call->state == CALL_STREAM)
         stream_end(call);
     if (call->state != CALL_MESSAGE)
@@ -222,6 +245,10 @@ void call_check(struct grpc_call *call, uint32_t now, uint32_t limit)
     case CALL_MESSAGE:
         if (now - call->opened > limit)
             call_refuse(call, (struct refusal){GRPC_DEADLINE_EXCEEDED, "the message did not come"});
+        return;
+    case CALL_NOT_GRPC:
+        if (now - call->opened > limit)
+            reply_http_error(call, http_status(call));
         return;
     case CALL_STREAM:
     case CALL_SERVED:

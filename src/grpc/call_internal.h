@@ -25,6 +25,8 @@ enum call_state {
     CALL_MESSAGE,  /* admitted; the message is coming */
     CALL_STREAM,   /* admitted; the client's messages are coming */
     CALL_SERVED,   /* the service has it all and will answer */
+    CALL_NOT_GRPC, /* answered in plain HTTP when all of it has come: what HTTP/2 finds wrong
+                      with the rest is told before */
     CALL_ANSWERED, /* the answer is nghttp2's to send; the service cannot find it any more */
 };
 
@@ -42,6 +44,7 @@ struct grpc_call {
     bool request_ended; /* END_STREAM has come */
     struct head head;
     struct frame frame;
+    size_t message_bytes; /* as the limits were when it began */
     int64_t deadline_ms;
     struct event timer; /* pending only when there is a deadline */
     int64_t began_us;   /* of the turn in which the headers were complete */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,6 +56,7 @@ void conn_free(struct conn *c)
         TAILQ_REMOVE(&edge->dirty, c, dirty_link);
     TAILQ_REMOVE(&edge->conns, c, link);
     edge->n_conns--;
+    peers_give(edge->server->peers, c->key);
     server_connection_closed(edge->server);
     free(c);
 }
@@ -77,13 +79,21 @@ static void end(struct conn *c, uint32_t code, const char *why)
                                        (const uint8_t *)why, strlen(why)));
 }
 
+void conn_blame(struct conn *c, uint32_t code, const char *why)
+{
+    if (c->fault != NULL)
+        return;
+    c->fault = why;
+    c->fault_code = code;
+}
+
 static void feed(struct conn *c, const uint8_t *bytes, size_t n)
 {
     ssize_t rv = nghttp2_session_mem_recv(c->session, bytes, n);
     if (rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC && bytes[0] == TLS_LINK_FIRST_BYTE)
-        c->fault = "it speaks TLS, and here is none";
+        conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, "it speaks TLS, and here is none");
     else if (rv < 0)
-        c->fault = nghttp2_strerror((int)rv);
+        conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, nghttp2_strerror((int)rv));
 }
 
 /* Hands what has been read, n bytes behind a part of a frame header, to nghttp2. */
@@ -91,10 +101,11 @@ static void take(struct conn *c, size_t n)
 {
     struct edge *edge = c->edge;
     size_t held = c->guard.n_head;
-    uint8_t *bytes = edge->in + GUARD_FRAME_HEAD - held;
+    uint8_t *bytes = edge->in + GUARD_PART_MAX - held;
     memcpy(bytes, c->guard.head, held);
     size_t whole = 0;
     c->fault = guard_walk(&c->guard, edge->now_s, bytes, held + n, &whole);
+    c->fault_code = c->guard.code;
     /* Even no bytes would count as a CONTINUATION to nghttp2 1.52. */
     if (c->fault == NULL && whole > 0)
         feed(c, bytes, whole);
@@ -105,7 +116,7 @@ static void take(struct conn *c, size_t n)
 static void begin(struct conn *c)
 {
     c->state = CONN_OPEN;
-    c->session = session_new(&c->edge->server->kit, &c->edge->server->limits, c);
+    c->session = session_new(&c->edge->server->kit, &c->edge->limits, c);
     conn_touch(c);
 }
 
@@ -131,7 +142,7 @@ static void shake(struct conn *c)
 static void take_sealed(struct conn *c, size_t n)
 {
     struct edge *edge = c->edge;
-    uint8_t *in = edge->in + GUARD_FRAME_HEAD;
+    uint8_t *in = edge->in + GUARD_PART_MAX;
     tls_link_give(c->tls, edge->sealed, n);
     if (c->state == CONN_SHAKING)
         shake(c);
@@ -160,7 +171,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct conn *c = arg;
-    uint8_t *in = c->tls != NULL ? c->edge->sealed : c->edge->in + GUARD_FRAME_HEAD;
+    uint8_t *in = c->tls != NULL ? c->edge->sealed : c->edge->in + GUARD_PART_MAX;
     ssize_t n = read(fd, in, EDGE_IN_SIZE);
     if (n < 0 && is_transient(errno))
         return;
@@ -237,7 +248,7 @@ bool conn_put(struct conn *c, const void *bytes, size_t n)
 /* Moves all that nghttp2 has ready towards the socket, unless too much waits already. */
 static bool send_ready(struct conn *c)
 {
-    size_t limit = c->edge->server->limits.output_bytes;
+    size_t limit = c->edge->limits.output_bytes;
     while (c->waiting.len <= limit) {
         const uint8_t *bytes;
         ssize_t n = nghttp2_session_mem_send(c->session, &bytes);
@@ -293,7 +304,7 @@ static bool send_all(struct conn *c)
     }
     bool sent = send_ready(c);
     if (sent && c->fault != NULL && c->state == CONN_OPEN) {
-        end(c, NGHTTP2_ENHANCE_YOUR_CALM, c->fault);
+        end(c, c->fault_code, c->fault);
         sent = send_ready(c);
     }
     return sent;
@@ -319,17 +330,31 @@ void conn_flush(struct conn *c)
         shut(c);
     else
         release_waiting(c);
-    set_reading(c, c->waiting.len <= c->edge->server->limits.output_bytes);
+    set_reading(c, c->waiting.len <= c->edge->limits.output_bytes);
 }
 
-void conn_open(struct edge *edge, int fd, const char *peer, bool may_seal)
+/* A tenth more or less, so that connections that began together do not end together. */
+static uint32_t ends_at(uint32_t now, uint32_t age)
+{
+    if (age == 0)
+        return 0;
+    uint16_t chance = UINT16_MAX / 2;
+    (void)!getrandom(&chance, sizeof chance, GRND_NONBLOCK);
+    uint32_t span = age / 5;
+    uint32_t at = now + age - span / 2 + (uint32_t)((uint64_t)span * chance / UINT16_MAX);
+    return at > 0 ? at : 1;
+}
+
+void conn_open(struct edge *edge, int fd, const char *peer, struct peer_key key)
 {
     struct conn *c = mem_zalloc(1, sizeof *c);
     c->edge = edge;
     c->fd = fd;
     TAILQ_INIT(&c->calls);
-    c->touched = edge->now_s;
-    guard_init(&c->guard, edge->now_s);
+    c->touched = c->idle_since = edge->now_s;
+    c->ends_at = ends_at(edge->now_s, edge->limits.age_s);
+    c->key = key;
+    guard_init(&c->guard, edge->now_s, edge->limits.idle_frames);
     snprintf(c->peer, sizeof c->peer, "%s", peer);
     struct event_base *base = loop_base(edge->loop);
     event_assign(&c->readable, base, fd, EV_READ | EV_PERSIST, on_readable, c);
@@ -337,7 +362,7 @@ void conn_open(struct edge *edge, int fd, const char *peer, bool may_seal)
     TAILQ_INSERT_TAIL(&edge->conns, c, link);
     edge->n_conns++;
     server_connection_opened(edge->server);
-    if (may_seal)
+    if (key.family != AF_UNSPEC)
         c->tls = server_tls_link(edge->server, send_wire, c);
     if (c->tls != NULL)
         c->state = CONN_SHAKING;
@@ -356,6 +381,7 @@ void conn_drain(struct conn *c)
     if (c->state != CONN_OPEN || c->drain != CONN_SERVING)
         return;
     c->drain = CONN_NOTICED;
+    c->noticed = c->edge->now_s;
     session_submit_notice(c->session);
     conn_touch(c);
 }
@@ -388,8 +414,37 @@ static bool is_stalled(const struct conn *c, uint32_t now, uint32_t limit)
            guard_unfinished(&c->guard, now) > limit;
 }
 
-void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
+/* Begins the graceful end of this connection alone, and goes on with it when the peer does not
+ * answer the notice. */
+static void retire(struct conn *c, enum tally_fault why)
 {
+    tally_fault(&c->edge->server->tally, why);
+    struct grpc_call *call, *next;
+    for (call = TAILQ_FIRST(&c->calls); call != NULL; call = next) {
+        next = TAILQ_NEXT(call, link);
+        call_tell_draining(call);
+    }
+    conn_drain(c);
+}
+
+static void sweep_age(struct conn *c, uint32_t now)
+{
+    uint32_t idle_s = c->edge->limits.idle_s;
+    if (c->state != CONN_OPEN)
+        return;
+    if (c->drain == CONN_NOTICED && now - c->noticed > EDGE_NOTICE_MS / 1000)
+        conn_last_calls(c);
+    if (c->drain != CONN_SERVING)
+        return;
+    if (c->ends_at != 0 && (int32_t)(now - c->ends_at) >= 0)
+        retire(c, TALLY_AGE);
+    else if (idle_s != 0 && TAILQ_EMPTY(&c->calls) && now - c->idle_since > idle_s)
+        retire(c, TALLY_IDLE);
+}
+
+void conn_sweep(struct conn *c, uint32_t now)
+{
+    uint32_t limit = c->edge->limits.stall_s;
     if (is_stalled(c, now, limit)) {
         if (c->state != CONN_CLOSED) {
             report(c, "it did not say enough in time");
@@ -398,6 +453,7 @@ void conn_sweep(struct conn *c, uint32_t now, uint32_t limit)
         conn_free(c);
         return;
     }
+    sweep_age(c, now);
     if (limit == 0)
         return;
     struct grpc_call *next;

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "grpc/call_internal.h"
 #include "grpc/guard_internal.h"
+#include "grpc/peers_internal.h"
 
 #include <event2/event_struct.h>
 #include <sys/queue.h>
@@ -43,6 +44,7 @@ struct conn {
     struct buf waiting;    /* what the socket has not taken, as it is on the wire */
     struct guard guard;
     const char *fault; /* why the connection has to end at the next flush; NULL: it has not */
+    uint32_t fault_code;
     int fd;
     enum conn_state state;
     enum conn_drain drain;
@@ -52,18 +54,27 @@ struct conn {
     bool dirty;   /* is in the loop's list for the flush */
     bool greeted; /* the peer's first SETTINGS have come */
     bool reading;
+    uint32_t idle_since; /* the second in which it was left without calls */
+    uint32_t ends_at;    /* the second in which it is too old; 0: never */
+    uint32_t noticed;    /* the second of its notice */
+    struct peer_key key;
     char peer[CONN_PEER_MAX];
 };
 TAILQ_HEAD(conn_list, conn);
 
-/* Takes over the connected, non-blocking socket fd. may_seal: TLS, if the server has any. */
-void conn_open(struct edge *edge, int fd, const char *peer, bool may_seal);
+/* Takes over the connected, non-blocking socket fd, and the place that peers_take gave. TLS, if
+ * the server has any and it is no Unix socket. */
+void conn_open(struct edge *edge, int fd, const char *peer, struct peer_key key);
 
 /* Closes the socket at once and frees; the calls are gone. */
 void conn_free(struct conn *c);
 
 /* nghttp2 has something to send: flush at the end of the turn. */
 void conn_touch(struct conn *c);
+
+/* The connection has to end at the next flush, with this error code of HTTP/2; the first that
+ * is found counts. why is a constant. */
+void conn_blame(struct conn *c, uint32_t code, const char *why);
 
 /* Sends what there is, and ends the connection when it is over. */
 void conn_flush(struct conn *c);
@@ -76,7 +87,8 @@ bool conn_put(struct conn *c, const void *bytes, size_t n);
 void conn_drain(struct conn *c);
 void conn_last_calls(struct conn *c);
 
-/* Ends what has waited for the peer for more than limit seconds. */
-void conn_sweep(struct conn *c, uint32_t now, uint32_t limit);
+/* Ends what has waited for the peer for too long, and a connection that has no calls for too long
+ * or is too old. */
+void conn_sweep(struct conn *c, uint32_t now);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define FIRST_SLOTS 64
@@ -41,14 +42,26 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     struct conn *next;
     for (struct conn *c = TAILQ_FIRST(&edge->conns); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
-        conn_sweep(c, edge->now_s, edge->server->limits.stall_s);
+        conn_sweep(c, edge->now_s);
     }
     if (TAILQ_EMPTY(&edge->conns))
         event_del(&edge->second);
 }
 
-static void pause_accepting(struct edge *edge)
+static void tell_paused(struct edge *edge, const char *why)
 {
+    const struct grpc_server *server = edge->server;
+    edge->paused = why != NULL;
+    if (server->paused != NULL)
+        server->paused(server->paused_ctx, why);
+}
+
+static void pause_accepting(struct edge *edge, int error)
+{
+    if (!edge->paused) {
+        tell_paused(edge, strerror(error));
+        tally_fault(&edge->server->tally, TALLY_ACCEPT_PAUSED);
+    }
     struct listener *l;
     SLIST_FOREACH (l, &edge->listeners, link)
         event_del(&l->acceptable);
@@ -67,8 +80,12 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 static void take_connection(struct edge *edge, int fd, const struct address *from)
 {
-    if (edge->n_conns >= edge->server->limits.connections) {
-        tally_connection_refused(&edge->server->tally);
+    if (edge->paused)
+        tell_paused(edge, NULL);
+    struct peer_key key = peers_key(&from->sa);
+    bool full = edge->n_conns >= edge->limits.connections;
+    if (full || !peers_take(edge->server->peers, key, edge->limits.peer_connections)) {
+        tally_connection_refused(&edge->server->tally, full ? TALLY_ALL : TALLY_OF_PEER);
         close(fd);
         return;
     }
@@ -76,7 +93,7 @@ static void take_connection(struct edge *edge, int fd, const struct address *fro
     address_text(from, peer, sizeof peer);
     if (TAILQ_EMPTY(&edge->conns))
         event_add(&edge->second, &one_second);
-    conn_open(edge, fd, peer, from->sa.ss_family != AF_UNIX);
+    conn_open(edge, fd, peer, key);
 }
 
 static void on_acceptable(evutil_socket_t listener_fd, short what, void *arg)
@@ -94,7 +111,7 @@ static void on_acceptable(evutil_socket_t listener_fd, short what, void *arg)
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* The connection stays in the queue and the socket readable: without a
              * pause this would spin. */
-            pause_accepting(l->edge);
+            pause_accepting(l->edge, errno);
             return;
         }
         /* What remains is the fault of that one connection (accept(2)). */
@@ -140,12 +157,14 @@ void edge_call_again(struct grpc_call *call)
     event_add(&edge->next_turn, &at_once);
 }
 
-struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index)
+struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index,
+                      const struct grpc_limits *limits)
 {
     struct edge *edge = mem_zalloc(1, sizeof *edge);
     edge->server = server;
     edge->loop = loop;
     edge->index = index;
+    edge->limits = *limits;
     SLIST_INIT(&edge->listeners);
     TAILQ_INIT(&edge->conns);
     TAILQ_INIT(&edge->dirty);
@@ -240,10 +259,12 @@ struct grpc_call *edge_call_take(struct edge *edge)
     else
         call = new_call(edge);
     call->serial = ++edge->last_serial;
+    edge->n_calls++;
     return call;
 }
 
 void edge_call_give(struct edge *edge, struct grpc_call *call)
 {
     TAILQ_INSERT_HEAD(&edge->unused, call, link);
+    edge->n_calls--;
 }

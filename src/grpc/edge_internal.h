@@ -30,14 +30,17 @@ struct edge {
     struct grpc_server *server;
     struct loop *loop;
     uint32_t index;
+    struct grpc_limits limits;
 
     SLIST_HEAD(, listener) listeners;
     struct event accept_again; /* pending while accepting pauses */
+    bool paused;               /* it has, and nothing has been accepted since */
 
     struct conn_list conns;
     struct conn_list dirty; /* those with something to send in this turn */
     struct loop_hook flush;
     uint32_t n_conns;
+    uint32_t n_calls; /* open */
 
     struct grpc_call **slots; /* every call ever made here, by slot */
     uint32_t n_slots, cap_slots;
@@ -57,12 +60,13 @@ struct edge {
     struct gzip gzip;
     size_t out_len;
     uint8_t out[EDGE_OUT_SIZE];
-    uint8_t sealed[EDGE_IN_SIZE];                /* what came by TLS, until it is opened into in */
-    uint8_t in[GUARD_FRAME_HEAD + EDGE_IN_SIZE]; /* room before it for a part of a frame header */
+    uint8_t sealed[EDGE_IN_SIZE];              /* what came by TLS, until it is opened into in */
+    uint8_t in[GUARD_PART_MAX + EDGE_IN_SIZE]; /* room before it for a part of a frame */
 };
 
 /* Thread: startup, these two; nothing may be open at the end. */
-struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index);
+struct edge *edge_new(struct grpc_server *server, struct loop *loop, uint32_t index,
+                      const struct grpc_limits *limits);
 void edge_free(struct edge *edge);
 
 /* Accepts on fd from now on, which is the edge's now. */

@@ -16,10 +16,12 @@
 struct grpc_server *grpc_server_new(const struct grpc_server_options *opt)
 {
     struct grpc_server *s = mem_zalloc(1, sizeof *s);
-    s->limits = opt->limits;
+    s->peers = peers_new();
     s->clock = opt->clock;
     s->refused = opt->refused;
     s->refused_ctx = opt->refused_ctx;
+    s->paused = opt->paused;
+    s->paused_ctx = opt->paused_ctx;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->tls_lock, NULL);
     pthread_condattr_t attr;
@@ -38,7 +40,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *opt)
     s->n_edges = opt->n_loops;
     s->edges = mem_zalloc(s->n_edges, sizeof *s->edges);
     for (size_t i = 0; i < s->n_edges; i++)
-        s->edges[i] = edge_new(s, opt->loops[i], (uint32_t)i);
+        s->edges[i] = edge_new(s, opt->loops[i], (uint32_t)i, &opt->limits);
     return s;
 }
 
@@ -157,6 +159,26 @@ static void on_every_loop(struct grpc_server *s, void (*run)(void *edge))
         loop_call(s->edges[i]->loop, run, s->edges[i]);
 }
 
+/* The limits and the edge that they are for. */
+struct new_limits {
+    struct edge *edge;
+    const struct grpc_limits *limits;
+};
+
+static void take_limits(void *ctx)
+{
+    const struct new_limits *n = ctx;
+    n->edge->limits = *n->limits;
+}
+
+void grpc_server_set_limits(struct grpc_server *s, const struct grpc_limits *limits)
+{
+    for (size_t i = 0; i < s->n_edges; i++) {
+        struct new_limits n = {.edge = s->edges[i], .limits = limits};
+        loop_call(s->edges[i]->loop, take_limits, &n);
+    }
+}
+
 static struct timespec after_ms(int64_t ms)
 {
     struct timespec t;
@@ -238,6 +260,7 @@ void grpc_server_free(struct grpc_server *s)
         edge_free(s->edges[i]);
     free(s->edges);
     free(s->routes);
+    peers_free(s->peers);
     free(s->unix_paths);
     session_kit_release(&s->kit);
     pthread_cond_destroy(&s->none_open);

@@ -4,6 +4,7 @@
 
 /* What all loops of a server read, and the count of connections that they share. */
 
+#include "grpc/peers_internal.h"
 #include "grpc/server.h"
 #include "grpc/session_internal.h"
 #include "grpc/tally_internal.h"
@@ -20,7 +21,7 @@ struct server_route {
 };
 
 struct grpc_server {
-    struct grpc_limits limits;
+    struct peers *peers;
     struct clock *clock;
     struct session_kit kit;
     struct tally tally;
@@ -32,6 +33,8 @@ struct grpc_server {
     size_t n_unix_paths;
     void (*refused)(void *ctx, const char *peer, const char *why);
     void *refused_ctx;
+    void (*paused)(void *ctx, const char *why);
+    void *paused_ctx;
 
     pthread_mutex_t tls_lock;
     struct grpc_tls *tls; /* under tls_lock; NULL: none */

@@ -90,6 +90,19 @@ static void on_request_frame(nghttp2_session *session, struct conn *c, const ngh
         call_end(call);
 }
 
+static void on_ping(struct conn *c, const nghttp2_frame *frame)
+{
+    if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+        if (str_equal(bytes_of(frame->ping.opaque_data, sizeof drain_ping),
+                      bytes_of(drain_ping, sizeof drain_ping)))
+            conn_last_calls(c);
+        return;
+    }
+    const char *why = guard_ping(&c->guard, c->edge->now_s, c->edge->limits.ping_s);
+    if (why != NULL)
+        conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, why);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
     struct conn *c = ctx;
@@ -102,10 +115,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         c->greeted = true;
         break;
     case NGHTTP2_PING:
-        if (frame->hd.flags & NGHTTP2_FLAG_ACK &&
-            str_equal(bytes_of(frame->ping.opaque_data, sizeof drain_ping),
-                      bytes_of(drain_ping, sizeof drain_ping)))
-            conn_last_calls(c);
+        on_ping(c, frame);
         break;
     default:
         break;
@@ -153,7 +163,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             frame->rst_stream.error_code != NGHTTP2_CANCEL &&
             frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM &&
             !guard_charge_fault(&c->guard))
-            c->fault = "too many broken streams";
+            conn_blame(c, NGHTTP2_ENHANCE_YOUR_CALM, "too many broken streams");
         break;
     default:
         break;

@@ -47,6 +47,15 @@ static const char *const faults[TALLY_FAULTS] = {
     [TALLY_STALLED] = "stalled",
     [TALLY_NOT_GRPC] = "not_grpc",
     [TALLY_HANDSHAKE] = "handshake",
+    [TALLY_TOO_MANY_CALLS] = "too_many_calls",
+    [TALLY_IDLE] = "idle",
+    [TALLY_AGE] = "age",
+    [TALLY_ACCEPT_PAUSED] = "accept_paused",
+};
+
+static const char *const refusals[TALLY_REFUSED] = {
+    [TALLY_ALL] = "connections",
+    [TALLY_OF_PEER] = "peer_connections",
 };
 
 /* ---- making them ---- */
@@ -107,15 +116,17 @@ static void add_connection_metrics(struct tally *t, struct metrics *m)
         metric_new(m, &(struct metric_options){.name = "grpc_server_connections_accepted_total",
                                                .help = "Connections accepted."});
     t->refused = metric_new(
-        m, &(struct metric_options){.name = "grpc_server_connections_refused_total",
-                                    .help = "Connections closed at once: there were too many."});
+        m, &(struct metric_options){
+               .name = "grpc_server_connections_refused_total",
+               .help = "Connections closed at once, by the limit that was reached.",
+               .rows = {.n_names = 1, .names = {"limit"}, .n = TALLY_REFUSED, .values = refusals}});
     t->streams = metric_new(m, &(struct metric_options){.name = "grpc_server_streams_open",
                                                         .help = "Open streams of HTTP/2.",
                                                         .kind = METRIC_GAUGE});
     t->faults = metric_new(
         m, &(struct metric_options){
                .name = "grpc_server_faults_total",
-               .help = "What peers did wrong or too much of.",
+               .help = "What peers did wrong or too much of, and limits reached.",
                .rows = {.n_names = 1, .names = {"kind"}, .n = TALLY_FAULTS, .values = faults}});
 }
 
@@ -153,9 +164,9 @@ void tally_connection_closed(struct tally *t)
     metric_add(t->open, 0, -1);
 }
 
-void tally_connection_refused(struct tally *t)
+void tally_connection_refused(struct tally *t, enum tally_refused why)
 {
-    metric_add(t->refused, 0, 1);
+    metric_add(t->refused, why, 1);
 }
 
 void tally_fault(struct tally *t, enum tally_fault fault)

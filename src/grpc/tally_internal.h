@@ -34,14 +34,25 @@ enum tally_fault {
     TALLY_STALLED,          /* a connection was ended: half done for too long */
     TALLY_NOT_GRPC,         /* a request was answered in plain HTTP */
     TALLY_HANDSHAKE,        /* a connection was ended: no TLS, or not as it must be */
+    TALLY_TOO_MANY_CALLS,   /* a call was refused: the loop has too many */
+    TALLY_IDLE,             /* a connection was ended: it had no calls for too long */
+    TALLY_AGE,              /* a connection was ended: it is old */
+    TALLY_ACCEPT_PAUSED,    /* there were no file descriptors or memory for a connection */
     TALLY_FAULTS
+};
+
+/* Why a connection is closed at once. */
+enum tally_refused {
+    TALLY_ALL,     /* the loop has too many */
+    TALLY_OF_PEER, /* its peer has */
+    TALLY_REFUSED
 };
 
 void tally_init(struct tally *t, const struct grpc_server_options *opt);
 
 void tally_connection_opened(struct tally *t);
 void tally_connection_closed(struct tally *t);
-void tally_connection_refused(struct tally *t);
+void tally_connection_refused(struct tally *t, enum tally_refused why);
 void tally_fault(struct tally *t, enum tally_fault fault);
 
 /* The faults that show in what nghttp2 has sent. */

@@ -128,6 +128,8 @@ static void count_taken(struct executor *e, const struct queue_list *works)
 
 static int64_t budget_of(const struct executor *e, const struct work *w)
 {
+    if (is_tick(w) && domain_is_prepared(e->opt.domains[0]))
+        return EXECUTOR_TICK_MS;
     if (w->deadline_ms == 0 || w->deadline_ms == INT64_MAX)
         return EXECUTOR_BUDGET_MS;
     int64_t left = w->deadline_ms - clock_mono_ms(e->opt.clock);

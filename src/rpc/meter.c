@@ -37,6 +37,12 @@ static const char *const faults[N_FAULTS] = {
     [FAULT_INTERNAL] = "internal",
 };
 
+static const char *const limits[METER_LIMITS] = {
+    [METER_CALLER_RATE] = "caller_rate",
+    [METER_TENANT_RATE] = "tenant_rate",
+    [METER_CALLER_QUEUE] = "caller_queue",
+};
+
 #define LABELS(label, table)                                                                       \
     {                                                                                              \
         .n_names = 1, .names = {label}, .n = sizeof(table) / sizeof(table)[0], .values = table     \
@@ -80,6 +86,11 @@ void meter_init(struct meter *m, struct metrics *metrics)
     m->turned_away = metric_new(
         metrics, &(struct metric_options){.name = "twostep_queue_refused_total",
                                           .help = "Jobs for which the queue had no room."});
+    m->limited = metric_new(
+        metrics, &(struct metric_options){.name = "twostep_limited_total",
+                                          .help = "Calls refused by a limit of their caller or "
+                                                  "tenant, by the limit.",
+                                          .rows = LABELS("limit", limits)});
     m->waited = histogram(metrics, "twostep_queue_wait_seconds",
                           "How long a job waited for the store.", true);
     m->commit_jobs =
@@ -105,6 +116,11 @@ void meter_required(struct meter *m, const struct login_answer *answer)
     size_t row = (size_t)answer->requirement - FIRST_REQUIREMENT;
     size_t n_reasons = sizeof reasons / sizeof reasons[0];
     metric_add(m->required, row * n_reasons + (size_t)answer->reason, 1);
+}
+
+void meter_limited(struct meter *m, enum meter_limit limit)
+{
+    metric_add(m->limited, limit, 1);
 }
 
 int64_t meter_now_us(const struct meter *m)

@@ -15,7 +15,7 @@ struct metrics;
 /* All NULL: nothing is counted. */
 struct meter {
     struct metric *verified, *required;
-    struct metric *waiting, *waited, *turned_away;
+    struct metric *waiting, *waited, *turned_away, *limited;
     struct metric *commit_jobs, *commit_time, *store_errors;
 };
 
@@ -25,6 +25,15 @@ void meter_init(struct meter *m, struct metrics *metrics);
 /* An answer that counts: it is in the store, whether or not its caller still waits for it. */
 void meter_verified(struct meter *m, const struct verify_answer *answer);
 void meter_required(struct meter *m, const struct login_answer *answer);
+
+/* A call was refused by a limit of its caller or tenant. */
+enum meter_limit {
+    METER_CALLER_RATE,
+    METER_TENANT_RATE,
+    METER_CALLER_QUEUE,
+    METER_LIMITS,
+};
+void meter_limited(struct meter *m, enum meter_limit limit);
 
 /* The time for meter_waited and meter_committed; 0 when nothing is counted. */
 int64_t meter_now_us(const struct meter *m);

@@ -8,6 +8,7 @@
 #include "grpc/server.h"
 #include "health_internal.h"
 #include "meter_internal.h"
+#include "quota_internal.h"
 #include "reflection_internal.h"
 #include "refusal_internal.h"
 #include "roster_internal.h"
@@ -22,24 +23,29 @@ static const struct rpc_method *const methods[] = {
     &rpc_get_login_requirement, &rpc_enroll,    &rpc_verify,     &rpc_reset_request,
     &rpc_reset_confirm,         &rpc_get_reset, &rpc_set_policy, &rpc_get_policy,
 };
-#define N_METHODS (sizeof methods / sizeof methods[0])
+/* After so long a caller with too many waiting calls may come again. */
+#define QUEUE_RETRY_MS 1000
+#define N_METHODS      (sizeof methods / sizeof methods[0])
 
 /* What every gRPC server has; their ctx is the struct rpc. */
 static const struct grpc_method standard_methods[] = {
-    {.path = HEALTH_CHECK_PATH, .serve = health_check},
+    {.path = HEALTH_CHECK_PATH, .message_bytes = OPEN_MESSAGE_MAX, .serve = health_check},
     {.path = HEALTH_WATCH_PATH,
      .streams = GRPC_SERVER_STREAMS,
+     .message_bytes = OPEN_MESSAGE_MAX,
      .serve = health_watch,
      .room = health_watch_room,
      .gone = health_watch_gone,
      .draining = health_watch_draining},
     {.path = REFLECTION_PATH,
      .streams = GRPC_BOTH_STREAM,
+     .message_bytes = OPEN_MESSAGE_MAX,
      .serve = reflection_answer,
      .half_closed = reflection_half_closed,
      .draining = reflection_draining},
     {.path = REFLECTION_ALPHA_PATH,
      .streams = GRPC_BOTH_STREAM,
+     .message_bytes = OPEN_MESSAGE_MAX,
      .serve = reflection_answer,
      .half_closed = reflection_half_closed,
      .draining = reflection_draining},
@@ -65,6 +71,7 @@ struct rpc {
     struct grpc_server *server;
     struct turn *turns; /* by loop */
     struct meter meter;
+    struct quota *quota;
     struct bound_method bound[N_METHODS];
     struct grpc_method table[N_METHODS + N_STANDARD_METHODS];
     struct health *health;
@@ -111,6 +118,42 @@ static void refuse_admission(struct grpc_call *call, const struct refusal *r)
     refuse_caller(call, &trace, r);
 }
 
+/* Its caller or its tenant has too much of the service already. */
+static void refuse_limited(struct grpc_call *call, struct rpc *r, enum meter_limit limit,
+                           int64_t retry_ms)
+{
+    static const struct {
+        const char *reason, *text;
+    } rows[METER_LIMITS] = {
+        [METER_CALLER_RATE] = {"CALLER_RATE", "this caller sends too many requests"},
+        [METER_TENANT_RATE] = {"TENANT_RATE", "too many requests for this tenant"},
+        [METER_CALLER_QUEUE] = {"CALLER_QUEUE", "too many calls of this caller are waiting"},
+    };
+    const struct caller *caller = grpc_call_context(call);
+    meter_limited(&r->meter, limit);
+    log_event(LOG_INFO, "limited", log_s("path", grpc_call_path(call)),
+              log_c("caller", caller->name), log_c("reason", rows[limit].reason));
+    refusal_send(call, &(struct refusal){.status = GRPC_RESOURCE_EXHAUSTED,
+                                         .reason = rows[limit].reason,
+                                         .text = rows[limit].text,
+                                         .retry_ms = retry_ms});
+}
+
+static int64_t take_quota(struct rpc *r, enum quota_kind kind, struct str name)
+{
+    return quota_take(r->quota, kind, name, clock_mono_ms(r->opt.clock));
+}
+
+static void admit_caller(struct grpc_call *call, struct rpc *r, const struct caller *caller)
+{
+    grpc_call_set_context(call, caller);
+    int64_t retry_ms = take_quota(r, QUOTA_CALLER, str_from(caller->name));
+    if (retry_ms > 0)
+        refuse_limited(call, r, METER_CALLER_RATE, retry_ms);
+    else
+        grpc_call_set_state(call, roster_hold(r->roster, grpc_call_id(call).loop));
+}
+
 static void admit(struct grpc_call *call, const struct grpc_method *row)
 {
     static const struct refusal unknown = {.status = GRPC_UNAUTHENTICATED,
@@ -122,16 +165,14 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    struct roster *roster = bound->rpc->roster;
     uint32_t loop = grpc_call_id(call).loop;
-    const struct caller *caller = who_calls(roster_callers(roster, loop), call);
+    const struct caller *caller = who_calls(roster_callers(bound->rpc->roster, loop), call);
     if (caller == NULL) {
         refuse_admission(call, &unknown);
     } else if (!(caller->permissions & bound->method->permissions)) {
         refuse_admission(call, &denied);
     } else {
-        grpc_call_set_context(call, caller);
-        grpc_call_set_state(call, roster_hold(roster, loop));
+        admit_caller(call, bound->rpc, caller);
     }
 }
 
@@ -151,6 +192,8 @@ static void free_job(struct job *job)
 {
     if (job->method->release != NULL && job->answer != NULL)
         job->method->release(job);
+    if (job->has_place)
+        quota_leave(job->rpc->quota, job->place);
     arena_free(job->arena);
     roster_let_go(job->roll);
     free(job);
@@ -248,11 +291,26 @@ static bool fill_job(struct job *job, struct grpc_call *call)
     return true;
 }
 
+/* False when the call has been refused. */
+static bool is_within_limits(struct job *job, struct grpc_call *call)
+{
+    struct rpc *r = job->rpc;
+    int64_t retry_ms = take_quota(r, QUOTA_TENANT, job->tenant.s);
+    if (retry_ms > 0) {
+        refuse_limited(call, r, METER_TENANT_RATE, retry_ms);
+        return false;
+    }
+    job->has_place = quota_enter(r->quota, str_from(job->caller->name), &job->place);
+    if (!job->has_place)
+        refuse_limited(call, r, METER_CALLER_QUEUE, QUEUE_RETRY_MS);
+    return job->has_place;
+}
+
 static void serve(struct grpc_call *call, const struct grpc_method *row)
 {
     const struct bound_method *bound = row->ctx;
     struct job *job = new_job(call, bound);
-    if (!fill_job(job, call)) {
+    if (!fill_job(job, call) || !is_within_limits(job, call)) {
         free_job(job);
         return;
     }
@@ -377,6 +435,7 @@ struct rpc *rpc_new(const struct rpc_options *opt)
         turn->hook = (struct loop_hook){.run = hand_over, .ctx = turn};
         turn->jobs = QUEUE_LIST_INIT(turn->jobs);
     }
+    r->quota = quota_new(&opt->limits);
     bind_methods(r);
     r->health = health_new(r, opt->loops, opt->n_loops);
     executor_on_change(opt->executor, health_changed, r->health);
@@ -389,6 +448,7 @@ void rpc_free(struct rpc *r)
         return;
     health_free(r->health);
     roster_free(r->roster);
+    quota_free(r->quota);
     free(r->turns);
     free(r);
 }
@@ -397,6 +457,11 @@ const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out)
 {
     *n_out = N_METHODS + N_STANDARD_METHODS;
     return r->table;
+}
+
+void rpc_set_limits(struct rpc *r, const struct rpc_limits *limits)
+{
+    quota_set_limits(r->quota, limits);
 }
 
 void rpc_attach(struct rpc *r, struct grpc_server *server)

@@ -25,6 +25,9 @@ struct rpc;
 /* A request decodes into at most this much memory. */
 #define JOB_ARENA_CAP (256 * 1024)
 
+/* A message of a method that asks for no credential. */
+#define OPEN_MESSAGE_MAX 4096
+
 /* What is wrong with the fields of a request: all of it at once. */
 #define VIOLATIONS_MAX 16
 struct violations {
@@ -43,6 +46,8 @@ struct job {
     struct roll *roll;           /* holds the caller */
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
+    uint32_t place; /* in the queue, of quota_enter */
+    bool has_place;
     struct trace trace;
     struct arena *arena; /* everything below that is a pointer */
     struct tenant_id tenant;

@@ -18,7 +18,7 @@
 
 struct record {
     struct record *next;
-    bson_t doc;
+    bson_t *doc; /* which has an alignment of its own */
 };
 
 struct mongo_audit {
@@ -84,7 +84,7 @@ static size_t peek(struct mongo_audit *a, const bson_t **docs)
     size_t n = 0;
     pthread_mutex_lock(&a->lock);
     for (struct record *r = a->first; r != NULL && n < INSERT_MAX; r = r->next)
-        docs[n++] = &r->doc;
+        docs[n++] = r->doc;
     pthread_mutex_unlock(&a->lock);
     return n;
 }
@@ -98,14 +98,27 @@ static void drop(struct mongo_audit *a, size_t n)
         if (a->first == NULL)
             a->last = &a->first;
         a->n--;
-        bson_destroy(&r->doc);
+        bson_destroy(r->doc);
         free(r);
     }
     pthread_mutex_unlock(&a->lock);
 }
 
-/* Writes what waits, in order: the next ones only when these are durable. What was sent twice is
- * there once. False: the store does not take it now. */
+/* In order, and each only when those before it are durable. What was sent twice, because the answer
+ * was lost, is there once: then they go one by one. */
+static enum mongo_end write_batch(struct mongo_audit *a, const bson_t *const *docs, size_t n)
+{
+    struct err_text why;
+    enum mongo_end end = mongo_db_insert_many(&a->db, MONGO_AUDIT, docs, n, &why);
+    for (size_t i = 0; end == MONGO_DUPLICATE && i < n; i++) {
+        enum mongo_end one = mongo_db_insert(&a->db, MONGO_AUDIT, docs[i], &why);
+        if (one != MONGO_DONE && one != MONGO_DUPLICATE)
+            return one;
+    }
+    return end == MONGO_DUPLICATE ? MONGO_DONE : end;
+}
+
+/* False: the store does not take it now. */
 static bool write_waiting(struct mongo_audit *a)
 {
     const bson_t *docs[INSERT_MAX];
@@ -118,7 +131,7 @@ static bool write_waiting(struct mongo_audit *a)
     }
     while (a->begun && (n = peek(a, docs)) > 0) {
         mongo_db_set_budget(&a->db, WRITE_MS);
-        if (mongo_db_insert_many(&a->db, MONGO_AUDIT, docs, n, &why) != MONGO_DONE)
+        if (write_batch(a, docs, n) != MONGO_DONE)
             return false;
         drop(a, n);
     }
@@ -208,15 +221,15 @@ static struct record *record_of(const struct mongo_audit *a, const struct audit_
 {
     struct record *record = mem_zalloc(1, sizeof *record);
     bson_t id;
-    bson_init(&record->doc);
-    mongo_put_begin(&record->doc, "_id", &id);
+    record->doc = bson_new();
+    mongo_put_begin(record->doc, "_id", &id);
     mongo_put_bytes(&id, "chain", a->chain, CHAIN_LEN);
     mongo_put_int(&id, "seq", r->seq);
-    mongo_put_end(&record->doc, &id);
-    mongo_put_int(&record->doc, "time", r->time_ms);
-    mongo_put_bytes(&record->doc, "tenant", r->tenant.s.p, r->tenant.s.len);
-    mongo_put_str(&record->doc, "body", r->body);
-    mongo_put_bytes(&record->doc, "hash", r->hash, AUDIT_HASH_LEN);
+    mongo_put_end(record->doc, &id);
+    mongo_put_int(record->doc, "time", r->time_ms);
+    mongo_put_bytes(record->doc, "tenant", r->tenant.s.p, r->tenant.s.len);
+    mongo_put_str(record->doc, "body", r->body);
+    mongo_put_bytes(record->doc, "hash", r->hash, AUDIT_HASH_LEN);
     return record;
 }
 

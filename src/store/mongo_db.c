@@ -83,7 +83,9 @@ static bool is_refusal(int64_t code)
         79,    /* UnknownReplWriteConcern */
         85,    /* IndexOptionsConflict */
         86,    /* IndexKeySpecsConflict */
+        115,   /* CommandNotSupported */
         121,   /* DocumentValidationFailure */
+        238,   /* NotImplemented */
         10334, /* BSONObjectTooLarge */
         17280, /* KeyTooLong */
         17419, /* the document would be too large */
@@ -119,19 +121,27 @@ static enum mongo_end end_of_part(const bson_iter_t *at, struct err_text *why)
     return end_of(code, message, why);
 }
 
+static enum mongo_end unsound(struct err_text *why)
+{
+    err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "mongodb: a reply that makes no sense");
+    return MONGO_UNKNOWN;
+}
+
 /* What the reply of a write says; of several errors in it the worst. */
 static enum mongo_end end_of_reply(const bson_t *reply, struct err_text *why)
 {
     bson_iter_t it, each;
     enum mongo_end end = MONGO_DONE;
-    if (bson_iter_init_find(&it, reply, "writeErrors") && BSON_ITER_HOLDS_ARRAY(&it) &&
-        bson_iter_recurse(&it, &each))
+    if (bson_iter_init_find(&it, reply, "writeErrors")) {
+        if (!BSON_ITER_HOLDS_ARRAY(&it) || !bson_iter_recurse(&it, &each))
+            return unsound(why);
         while (bson_iter_next(&each)) {
             enum mongo_end one = end_of_part(&each, why);
             end = one > end ? one : end;
         }
+    }
     /* Happened, but not for a majority, and may be undone yet. */
-    if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it)) {
+    if (bson_iter_init_find(&it, reply, "writeConcernError")) {
         (void)end_of_part(&it, why);
         end = MONGO_UNKNOWN;
     }
@@ -145,12 +155,6 @@ static bool is_sound(const bson_t *reply)
     return bson_validate(reply, BSON_VALIDATE_NONE, NULL) &&
            bson_iter_init_find(&ok, reply, "ok") && BSON_ITER_HOLDS_NUMBER(&ok) &&
            bson_iter_as_int64(&ok) == 1;
-}
-
-static enum mongo_end unsound(struct err_text *why)
-{
-    err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "mongodb: a reply that makes no sense");
-    return MONGO_UNKNOWN;
 }
 
 /* Sooner than the socket gives up, the server says that it has no majority. */
@@ -170,6 +174,12 @@ static enum mongo_end run_write(struct mongo_db *db, bson_t *command, bson_t *re
 {
     bson_error_t error = {0};
     bson_t opts = BSON_INITIALIZER;
+    *code = 0;
+    if (mongo_db_now_ms() >= db->deadline_ms) { /* nobody waits for it any more */
+        bson_init(reply);
+        err_set(why, ERR_UNAVAILABLE, "STORE_UNAVAILABLE", "mongodb: there was no time left");
+        return MONGO_UNKNOWN;
+    }
     mongo_put_int(command, "maxTimeMS", time_left(db));
     put_concern(db, &opts);
     bool ok =
@@ -366,11 +376,15 @@ enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection i
         mongo_put_doc(&array, key, docs[i]);
     }
     mongo_put_end_array(&command, &array);
-    mongo_put_bool(&command, "ordered", false);
+    int64_t taken = 0;
     enum mongo_end end = run_write(db, &command, &reply, &code, why);
+    if (end == MONGO_DONE)
+        end = count_of(&reply, &taken, why);
+    if (end == MONGO_DONE && taken != (int64_t)n)
+        end = unsound(why);
     bson_destroy(&reply);
     bson_destroy(&command);
-    return end == MONGO_DUPLICATE ? MONGO_DONE : end;
+    return end;
 }
 
 enum mongo_end mongo_db_delete(struct mongo_db *db, enum mongo_collection in, const bson_t *filter,

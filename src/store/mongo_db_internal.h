@@ -76,7 +76,7 @@ MUST_CHECK enum mongo_end mongo_db_update(struct mongo_db *db, const struct mong
                                           bool *matched, struct err_text *why);
 MUST_CHECK enum mongo_end mongo_db_insert(struct mongo_db *db, enum mongo_collection in,
                                           const bson_t *doc, struct err_text *why);
-/* All of them, in any order; those that are there already do not count as a failure. */
+/* One after the other, up to the first that is not taken. */
 MUST_CHECK enum mongo_end mongo_db_insert_many(struct mongo_db *db, enum mongo_collection in,
                                                const bson_t *const *docs, size_t n,
                                                struct err_text *why);

@@ -179,8 +179,10 @@ enum err mongo_users_change(struct mongo_store *s, struct tenant_id t, struct us
         mongo_users_forget(s);
         if (end == MONGO_REFUSED || (end == MONGO_UNKNOWN && !mongo_db_may_retry(&s->db)))
             return mongo_db_failed(why);
-        /* Somebody was quicker: until the majority has what he did, trying again is in vain. */
-        int64_t at_least = end == MONGO_UNKNOWN ? 0 : tried;
+        /* Somebody was quicker: until the majority has what he did, trying again is in vain. Of an
+         * update, a duplicate says nothing. */
+        bool was_late = end == MONGO_DONE || (end == MONGO_DUPLICATE && tried == 1);
+        int64_t at_least = was_late ? tried : 0;
         do
             TRY(mongo_users_read(s, t, u, parts, why));
         while (s->user->version < at_least && mongo_db_may_retry(&s->db));

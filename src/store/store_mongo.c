@@ -13,6 +13,7 @@
 
 /* The budget of what belongs to no job. */
 #define OPEN_BUDGET_MS 10000
+#define LOOK_BUDGET_MS 1000 /* when it need not be there */
 
 /* libmongoc speaks on standard error unless it is told otherwise. What matters of it comes back in
  * errors, and those are logged by whoever decides. */
@@ -144,7 +145,7 @@ static enum err prepare_now(struct mongo *m, bool may_be_down, struct err_text *
 {
     struct mongo_db db = {
         .client = mongoc_client_pool_pop(m->pool), .name = m->name, .durable = m->durable};
-    mongo_db_set_budget(&db, may_be_down ? 1 : OPEN_BUDGET_MS);
+    mongo_db_set_budget(&db, may_be_down ? LOOK_BUDGET_MS : OPEN_BUDGET_MS);
     enum err e = store_mongo_prepare(m, &db, why);
     mongoc_client_pool_push(m->pool, db.client);
     return e == ERR_UNAVAILABLE && may_be_down ? ERR_OK : e;

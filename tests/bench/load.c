@@ -7,6 +7,7 @@
  *                                                 "ready", and waits for the end of its input
  *     load echo ADDRESS                           ECHO_CALLS calls that must bring back their bytes
  *     options: -c CONNECTIONS -m CALLS -s SECONDS -r (each Verify carries a request_id)
+ *              -x (neighbours in time are no neighbours in the order of enrolment)
  *
  * CLOCK is the file that clock_daemon.c reads its time from. A user can sign in once a time
  * step, so when all have, the file is moved on by one step; a code that was under way then is
@@ -38,11 +39,12 @@
 #define UUID_LEN   36
 #define ECHO_CALLS 1000
 #define TOLERATED  5
+#define STRIDE     7919 /* a prime: every user has a turn, unless USERS is a multiple of it */
 
 static struct {
     size_t connections, calls, users;
     double seconds;
-    bool request_ids;
+    bool request_ids, scattered;
 } opt = {.connections = 10, .calls = 32, .seconds = 5};
 
 static _Atomic int64_t *wall_ms;
@@ -173,7 +175,8 @@ static const ProtobufCMessage *next_verify(size_t *tag)
         next_user = 0;
         atomic_fetch_add(wall_ms, PERIOD_MS);
     }
-    *tag = next_user++;
+    *tag = opt.scattered ? next_user * STRIDE % opt.users : next_user;
+    next_user++;
     Twostep__V1__VerifyRequest *m = verify_of(*tag);
     if (opt.request_ids)
         m->request_id = new_uuid();
@@ -321,7 +324,7 @@ static const struct command {
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: load [-c CONNECTIONS] [-m CALLS] [-s SECONDS] [-r]\n"
+    fputs("usage: load [-c CONNECTIONS] [-m CALLS] [-s SECONDS] [-r] [-x]\n"
           "            seed|verify ADDRESS CLOCK SECRETS USERS | idle|echo ADDRESS\n",
           stderr);
     exit(64);
@@ -329,7 +332,7 @@ static _Noreturn void usage(void)
 
 static void parse(int argc, char **argv)
 {
-    for (int c; (c = getopt(argc, argv, "c:m:s:r")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "c:m:s:rx")) != -1;) {
         if (c == 'c')
             opt.connections = strtoul(optarg, NULL, 10);
         else if (c == 'm')
@@ -338,6 +341,8 @@ static void parse(int argc, char **argv)
             opt.seconds = strtod(optarg, NULL);
         else if (c == 'r')
             opt.request_ids = true;
+        else if (c == 'x')
+            opt.scattered = true;
         else
             usage();
     }

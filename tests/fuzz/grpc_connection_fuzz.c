@@ -169,7 +169,7 @@ static void pass_a_second(struct edge *edge)
     struct conn *next;
     for (struct conn *c = TAILQ_FIRST(&edge->conns); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
-        conn_sweep(c, edge->now_s, STALL_S);
+        conn_sweep(c, edge->now_s);
     }
 }
 
@@ -219,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
         abort();
-    conn_open(edge, ends[0], "fuzz", false);
+    conn_open(edge, ends[0], "fuzz", (struct peer_key){0});
     if (mode & GREETING && write(ends[1], greeting, sizeof greeting - 1) < 0)
         abort();
     for (size_t at = 2; at < n;) {

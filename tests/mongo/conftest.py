@@ -7,6 +7,7 @@ import pymongo
 import pytest
 
 import mongo_servers
+import trio
 
 # How long pymongo waits, after a failure, until it asks a server how it is.
 pymongo.common.MIN_HEARTBEAT_INTERVAL = 0.01
@@ -49,3 +50,21 @@ def fake():
     """A fake of the test's own."""
     with mongo_servers.fake() as made:
         yield made.server
+
+
+@pytest.fixture(params=[name for name in NAMES if name != "fake"])
+def make_trio(request, _servers, tmp_path_factory):
+    """make_trio(env) gives three daemons on a database of their own."""
+    made = []
+
+    def make(env=None, **more):
+        made.append(trio.Trio(tmp_path_factory.mktemp, _servers(request.param), env, **more))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def three(make_trio):
+    return make_trio()

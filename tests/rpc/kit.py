@@ -234,15 +234,17 @@ def burst(connections, calls, message):
 # ---- the daemon -----------------------------------------------------------------------------------
 
 class Clock:
-    """The wall clock of a clock_daemon: a page that both have mapped."""
+    """The clocks of a clock_daemon, in a page that both have mapped: value is the wall clock,
+    ahead is by how much the monotonic one is before the machine's."""
 
     def __init__(self, path):
         self.path = path
         with open(path, "wb") as f:
-            f.write(bytes(8))
+            f.write(bytes(16))
         with open(path, "r+b") as f:
-            self.page = mmap.mmap(f.fileno(), 8)
+            self.page = mmap.mmap(f.fileno(), 16)
         self.value = ctypes.c_int64.from_buffer(self.page)
+        self.ahead = ctypes.c_int64.from_buffer(self.page, 8)
         self.value.value = T0
 
 

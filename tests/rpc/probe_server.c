@@ -139,7 +139,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct probe *probe = arg;
-    struct grpc_call *call = grpc_call_find(serve_server(), probe->id);
+    struct grpc_server *server = serve_server();
+    struct grpc_call *call = server != NULL ? grpc_call_find(server, probe->id) : NULL;
     if (call != NULL)
         probe_answer(call, probe->request);
     probe_free(probe);

@@ -8,17 +8,18 @@
 
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define LOOPS_MAX 16
 #define DRAIN_MS  5000
 
-static struct grpc_server *server;
+static struct grpc_server *_Atomic server;
 
 struct grpc_server *serve_server(void)
 {
-    return server;
+    return atomic_load(&server);
 }
 
 struct buf serve_pack(const ProtobufCMessage *m)
@@ -56,12 +57,23 @@ static void say_listening(const char *address)
 static struct serve_options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},  {"loops", required_argument, NULL, 'n'},
-        {"message", required_argument, NULL, 'm'}, {"metadata", required_argument, NULL, 'h'},
-        {"streams", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
-        {"stall", required_argument, NULL, 't'},   {"cert", required_argument, NULL, 'C'},
-        {"key", required_argument, NULL, 'K'},     {"client-ca", required_argument, NULL, 'A'},
-        {"count", no_argument, NULL, 'o'},         {0},
+        {"listen", required_argument, NULL, 'l'},
+        {"loops", required_argument, NULL, 'n'},
+        {"message", required_argument, NULL, 'm'},
+        {"metadata", required_argument, NULL, 'h'},
+        {"streams", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'c'},
+        {"stall", required_argument, NULL, 't'},
+        {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},
+        {"client-ca", required_argument, NULL, 'A'},
+        {"count", no_argument, NULL, 'o'},
+        {"idle", required_argument, NULL, 'i'},
+        {"age", required_argument, NULL, 'a'},
+        {"ping", required_argument, NULL, 'p'},
+        {"calls", required_argument, NULL, 'x'},
+        {"peer", required_argument, NULL, 'P'},
+        {0},
     };
     struct serve_options o = {.address = "127.0.0.1:0",
                               .loops = 1,
@@ -90,6 +102,21 @@ static struct serve_options parse(int argc, char **argv)
             break;
         case 't':
             o.limits.stall_s = (uint32_t)number(optarg);
+            break;
+        case 'i':
+            o.limits.idle_s = (uint32_t)number(optarg);
+            break;
+        case 'a':
+            o.limits.age_s = (uint32_t)number(optarg);
+            break;
+        case 'p':
+            o.limits.ping_s = (uint32_t)number(optarg);
+            break;
+        case 'x':
+            o.limits.calls = (uint32_t)number(optarg);
+            break;
+        case 'P':
+            o.limits.peer_connections = (uint32_t)number(optarg);
             break;
         case 'C':
             o.tls.cert_file = optarg;
@@ -125,26 +152,29 @@ static bool run(const struct serve_options *o, const sigset_t *end,
     for (size_t i = 0; i < o->loops; i++)
         if (loop_new(&loops[i], &why) != ERR_OK || loop_start(loops[i], &why) != ERR_OK)
             die(&why);
-    server = grpc_server_new(&(struct grpc_server_options){.loops = loops,
-                                                           .n_loops = o->loops,
-                                                           .methods = methods,
-                                                           .n_methods = n_methods,
-                                                           .limits = o->limits,
-                                                           .metrics = o->metrics,
-                                                           .clock = clock_system()});
+    struct grpc_server *s = grpc_server_new(&(struct grpc_server_options){.loops = loops,
+                                                                          .n_loops = o->loops,
+                                                                          .methods = methods,
+                                                                          .n_methods = n_methods,
+                                                                          .limits = o->limits,
+                                                                          .metrics = o->metrics,
+                                                                          .clock = clock_system()});
+    atomic_store(&server, s);
     struct grpc_tls *tls;
     if (o->tls.cert_file != NULL && grpc_tls_load(&tls, &o->tls, &why) != ERR_OK)
         die(&why);
     if (o->tls.cert_file != NULL)
-        grpc_server_set_tls(server, tls);
+        grpc_server_set_tls(s, tls);
     char bound[GRPC_ADDRESS_MAX];
-    if (grpc_server_listen(server, o->address, bound, &why) != ERR_OK)
+    if (grpc_server_listen(s, o->address, bound, &why) != ERR_OK)
         die(&why);
     o->listening(bound);
     int signal_number;
     sigwait(end, &signal_number);
-    bool in_time = grpc_server_drain(server, DRAIN_MS) == ERR_OK;
-    grpc_server_free(server);
+    bool in_time = grpc_server_drain(s, DRAIN_MS) == ERR_OK;
+    /* What is on a loop now ends there before the server does; what comes later finds none. */
+    atomic_store(&server, NULL);
+    grpc_server_free(s);
     for (size_t i = 0; i < o->loops; i++) {
         loop_stop(loops[i]);
         loop_free(loops[i]);

@@ -7,7 +7,8 @@
  * {"event":"listening","address":"127.0.0.1:4711"}
  *
  * --listen ADDRESS (a local one), --loops N, and the limits of grpc/server.h:
- * --message, --metadata, --streams, --connections, --stall. With --count calls are counted, for
+ * --message, --metadata, --streams, --calls, --connections, --peer (its connections), --stall,
+ * --idle, --age, --ping. With --count calls are counted, for
  * what that costs. */
 
 #include "base/buf.h"
@@ -33,6 +34,7 @@ struct serve_options {
 };
 int serve_run(const struct serve_options *o, const struct grpc_method *methods, size_t n_methods);
 
+/* NULL when it has ended: what was to be done later on a loop may come after that. */
 struct grpc_server *serve_server(void);
 
 /* Packs m. Free with buf_release. */

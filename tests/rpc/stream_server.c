@@ -167,7 +167,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct grpc_call_id *id = arg;
-    struct grpc_call *call = grpc_call_find(serve_server(), *id);
+    struct grpc_server *server = serve_server();
+    struct grpc_call *call = server != NULL ? grpc_call_find(server, *id) : NULL;
     if (call != NULL)
         grpc_resume(call);
     free(id);

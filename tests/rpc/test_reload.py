@@ -92,12 +92,12 @@ def test_a_reload_without_a_change_says_so(place):
 
 def test_what_only_a_start_changes_is_named_and_the_rest_is_in_effect(place):
     daemon = place.daemon
-    place.configure('listen = "127.0.0.1:1"\nstreams = 7\nsmtp_url = "smtp://localhost"\ndrain_seconds = 3\n')
+    place.configure('listen = "127.0.0.1:1"\nthreads = 7\nsmtp_url = "smtp://localhost"\ndrain_seconds = 3\n')
     line = daemon.reload()
     assert line["level"] == "warn"
-    assert line["restart_needed"] == "streams smtp_url"  # listen is from the environment
+    assert line["restart_needed"] == "threads smtp_url"  # listen is from the environment
     assert line["settings"] == "drain_seconds"
-    assert daemon.reload()["restart_needed"] == "streams smtp_url"
+    assert daemon.reload()["restart_needed"] == "threads smtp_url"
     assert works(place.caller())
 
 
@@ -171,6 +171,15 @@ def test_new_rules_count_from_the_next_call_on(place):
     assert daemon.reload()["settings"] == "lockout_free_tries"
     client.outcome("t", "ann", wrong)
     assert client.outcome("t", "ann", wrong) == "LOCKED"
+
+
+def test_new_limits_count_from_the_next_call_on(place):
+    place.configure("message_bytes = 1024\ncaller_rate = 1\ncaller_burst = 1\n")
+    assert place.daemon.reload()["settings"] == "message_bytes caller_rate caller_burst"
+    client = place.caller()
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED):
+        for _ in range(5):
+            works(client)
 
 
 def test_the_keyring_changes_and_stays_the_right_one(make_daemon):

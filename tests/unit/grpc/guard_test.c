@@ -20,6 +20,7 @@ enum {
     RST_STREAM = 3,
     SETTINGS = 4,
     PING = 6,
+    WINDOW_UPDATE = 8,
     CONTINUATION = 9
 };
 enum { END_STREAM = 1, END_HEADERS = 4 };
@@ -42,7 +43,8 @@ static void put_on(struct buf *wire, uint8_t type, uint8_t flags, uint8_t stream
 
 static void put(struct buf *wire, uint8_t type, uint8_t flags, size_t length)
 {
-    put_on(wire, type, flags, type == HEADERS || type == DATA || type == CONTINUATION, length);
+    put_on(wire, type, flags,
+           type == HEADERS || type == DATA || type == PRIORITY || type == CONTINUATION, length);
 }
 
 static void put_preface(struct buf *wire)
@@ -81,7 +83,7 @@ static void frame_headers_stay_whole(void **state)
     for (size_t piece = 1; piece <= wire.len; piece++) {
         struct guard g;
         struct buf out = BUF_INIT;
-        guard_init(&g, 0);
+        guard_init(&g, 0, BURST);
         assert_null(walk(&g, &wire, piece, &out));
         assert_int_equal(out.len, wire.len);
         assert_memory_equal(out.data, wire.data, wire.len);
@@ -111,7 +113,7 @@ static void early_resets_are_dropped(void **state)
     for (size_t piece = 1; piece <= wire.len; piece++) {
         struct guard g;
         struct buf out = BUF_INIT;
-        guard_init(&g, 0);
+        guard_init(&g, 0, BURST);
         assert_null(walk(&g, &wire, piece, &out));
         assert_int_equal(out.len, expected.len);
         assert_memory_equal(out.data, expected.data, expected.len);
@@ -127,7 +129,7 @@ static void a_reset_before_everything_is_not(void **state)
     (void)state;
     struct buf wire = BUF_INIT, out = BUF_INIT;
     struct guard g;
-    guard_init(&g, 0);
+    guard_init(&g, 0, BURST);
     put_preface(&wire);
     put_on(&wire, RST_STREAM, 0, 1, 4);
     assert_null(walk(&g, &wire, wire.len, &out));
@@ -152,7 +154,7 @@ static int frames_until_refused(struct guard *g, uint8_t type, uint8_t flags, si
 
 static void new_guard(struct guard *g)
 {
-    guard_init(g, 0);
+    guard_init(g, 0, BURST);
     g->left = 0; /* the preface has come */
 }
 
@@ -166,7 +168,7 @@ static void what_does_nothing_is_limited(void **state)
         {PING, 0, 8},       {SETTINGS, 0, 0},
         {SETTINGS, 1, 0},   {PRIORITY, 0, 5},
         {RST_STREAM, 0, 4}, {DATA, 0, 15},
-        {DATA, 0, 0},       {8, 0, 4},
+        {DATA, 0, 0},       {WINDOW_UPDATE, 0, 4},
         {0x42, 0, 0},       {CONTINUATION, END_HEADERS, 0},
     };
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
@@ -184,7 +186,77 @@ static void what_does_something_is_not(void **state)
     new_guard(&g);
     assert_int_equal(frames_until_refused(&g, HEADERS, END_HEADERS, 10, 5000), 5000);
     assert_int_equal(frames_until_refused(&g, DATA, 0, 16, 5000), 5000);
-    assert_int_equal(frames_until_refused(&g, DATA, END_STREAM, 0, 5000), 5000);
+    for (int i = 0; i < 5000; i++) {
+        g.past = (struct past){0}; /* as if of another stream */
+        assert_int_equal(frames_until_refused(&g, DATA, END_STREAM, 0, 1), 1);
+    }
+}
+
+enum { PROTOCOL_ERROR = 1, STREAM_CLOSED = 5 };
+
+/* One frame header, and its first bytes; 0, or the error code that it gets. */
+static uint32_t error_of(struct guard *g, uint8_t type, uint8_t flags, uint8_t stream, uint8_t last)
+{
+    uint8_t frame[] = {0,    0, type == PRIORITY ? 5 : 4, type, flags, 0, 0, 0, stream, 0, 0, 0,
+                       last, 0};
+    size_t whole;
+    bool ok = guard_walk(g, 0, frame, 9u + frame[2], &whole) == NULL;
+    return ok ? 0 : g->code;
+}
+
+static void what_the_peer_has_ended_stays_so(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 1, 0), 0);
+    assert_int_equal(error_of(&g, DATA, END_STREAM, 1, 0), 0);
+    assert_int_equal(error_of(&g, RST_STREAM, 0, 1, 8), 0); /* taken back: that is fine */
+    assert_int_equal(error_of(&g, DATA, 0, 1, 0), STREAM_CLOSED);
+    new_guard(&g);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 1, 0), 0);
+    assert_int_equal(error_of(&g, RST_STREAM, 0, 1, 8), 0);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 1, 0), STREAM_CLOSED);
+    new_guard(&g);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS | END_STREAM, 1, 0), 0);
+    assert_int_equal(error_of(&g, DATA, 0, 1, 0), STREAM_CLOSED);
+}
+
+static void streams_do_not_go_back(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 5, 0), 0);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 5, 0), 0); /* trailers */
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 9, 0), 0);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 3, 0), PROTOCOL_ERROR);
+    new_guard(&g);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 5, 0), 0);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 9, 0), 0);
+    assert_int_equal(error_of(&g, HEADERS, END_HEADERS, 7, 0), PROTOCOL_ERROR);
+}
+
+/* Also when the frame comes byte by byte. */
+static void numbers_are_looked_at(void **state)
+{
+    (void)state;
+    struct guard g;
+    new_guard(&g);
+    assert_int_equal(error_of(&g, WINDOW_UPDATE, 0, 3, 1), 0);
+    assert_int_equal(error_of(&g, PRIORITY, 0, 3, 1), 0);
+    assert_int_equal(error_of(&g, WINDOW_UPDATE, 0, 3, 0), PROTOCOL_ERROR);
+    new_guard(&g);
+    assert_int_equal(error_of(&g, PRIORITY, 0, 0, 1), PROTOCOL_ERROR);
+    new_guard(&g);
+    assert_int_equal(error_of(&g, PRIORITY, 0, 3, 3), PROTOCOL_ERROR);
+    struct buf wire = BUF_INIT, out = BUF_INIT;
+    new_guard(&g);
+    static const uint8_t itself[] = {0, 0, 5, PRIORITY, 0, 0, 0, 0, 3, 0, 0, 0, 3, 0};
+    buf_append(&wire, itself, sizeof itself);
+    assert_string_equal(walk(&g, &wire, 1, &out), "a stream that depends on itself");
+    buf_release(&wire);
+    buf_release(&out);
 }
 
 static void pings_are_named(void **state)
@@ -246,7 +318,7 @@ static void what_is_unfinished_gets_older(void **state)
     (void)state;
     struct guard g;
     size_t whole;
-    guard_init(&g, 5);
+    guard_init(&g, 5, BURST);
     assert_int_equal(guard_unfinished(&g, 5), 0);
     assert_int_equal(guard_unfinished(&g, 7), 2); /* the preface */
     g.left = 0;
@@ -278,6 +350,9 @@ int main(void)
         cmocka_unit_test(a_reset_before_everything_is_not),
         cmocka_unit_test(what_does_nothing_is_limited),
         cmocka_unit_test(what_does_something_is_not),
+        cmocka_unit_test(what_the_peer_has_ended_stays_so),
+        cmocka_unit_test(streams_do_not_go_back),
+        cmocka_unit_test(numbers_are_looked_at),
         cmocka_unit_test(pings_are_named),
         cmocka_unit_test(time_and_work_refill),
         cmocka_unit_test(faults_are_limited),

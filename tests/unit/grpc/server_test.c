@@ -190,6 +190,40 @@ static void assert_counted(const struct fixture *f, const char *line)
     buf_release(&page);
 }
 
+static enum grpc_status status_of_call(struct grpc_client *c)
+{
+    struct grpc_client_reply reply = {0};
+    struct grpc_client_call call = {
+        .path = "/t.T/Echo", .message = STR("hello"), .timeout_ms = PATIENCE_MS};
+    assert_int_equal(grpc_client_call(c, &call, &reply, NULL), ERR_OK);
+    enum grpc_status status = reply.status;
+    grpc_client_reply_release(&reply);
+    return status;
+}
+
+/* For the next call of an open connection, and for the next connection. */
+static void limits_change_while_it_runs(void **state)
+{
+    struct fixture *f = *state;
+    run(f);
+    struct grpc_client *c = open_client(f);
+    call_once(c);
+    struct grpc_limits limits = GRPC_LIMITS_DEFAULT;
+    limits.message_bytes = 4;
+    limits.peer_connections = 1;
+    grpc_server_set_limits(f->server, &limits);
+    assert_int_equal(status_of_call(c), GRPC_RESOURCE_EXHAUSTED);
+    struct grpc_client *other = NULL;
+    assert_int_equal(grpc_client_open(&other, f->address, PATIENCE_MS, NULL), ERR_UNAVAILABLE);
+    assert_counted(f, "grpc_server_connections_refused_total{limit=\"peer_connections\"} 1\n");
+    grpc_server_set_limits(f->server, &GRPC_LIMITS_DEFAULT);
+    call_once(c);
+    other = open_client(f);
+    call_once(other);
+    grpc_client_close(c);
+    grpc_client_close(other);
+}
+
 static void calls_and_connections_are_counted(void **state)
 {
     struct fixture *f = *state;
@@ -256,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(freed_after_the_loops_have_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_is_found_until_it_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(calls_and_connections_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(limits_change_while_it_runs, setup, teardown),
         cmocka_unit_test(local_addresses),
         cmocka_unit_test(names_of_statuses),
     };

@@ -181,7 +181,7 @@ static int setup(void **state)
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     f->peer = ends[1];
-    conn_open(f->server->edges[0], ends[0], "test", false);
+    conn_open(f->server->edges[0], ends[0], "test", (struct peer_key){0});
     buf_append_str(&f->out, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     put_frame(SETTINGS, 0, 0, (struct str){.p = no_window, .len = 6});
     turn();

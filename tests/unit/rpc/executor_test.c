@@ -230,7 +230,7 @@ static void a_job_has_what_is_left_of_its_deadline(void **state)
         assert_int_equal(o->budget, cases[i].budget_ms);
     }
     tick(o, 0);
-    assert_int_equal(o->budget, EXECUTOR_BUDGET_MS);
+    assert_int_equal(o->budget, EXECUTOR_TICK_MS);
 }
 
 /* ---- a store of several workers that fails -----------------------------------------------------
