@@ -22,7 +22,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPI
 CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(HARDEN) -pthread -MMD -MP -D_GNU_SOURCE -DTWOSTEP_VERSION='"$(VERSION)"'
 CPPFLAGS += -Iinclude -Isrc -I$(BUILD)/gen -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lssl -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl
+LDLIBS  := -lprotobuf-c -lnghttp2 -levent_core -levent_pthreads -lsodium -lssl -lcrypto -lsqlite3 -lmongoc-1.0 -lbson-1.0 -lqrencode -lpng -lz -lconfuse -ljansson -lcurl -lseccomp
 
 # ---- the API: C from proto/, into $(BUILD)/gen -------------------------------------------------
 PROTOS := $(shell find proto -name '*.proto' | sort)

@@ -7,12 +7,12 @@ set -euo pipefail
 build=(gcc make pkg-config libc6-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libprotobuf-dev
     libevent-dev libsodium-dev libqrencode-dev libnghttp2-dev libssl-dev libsqlite3-dev libmongoc-dev
-    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev)
+    libpng-dev zlib1g-dev libconfuse-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev)
 test=(libcmocka-dev
     python3 python3-pytest python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-h2 python3-pyotp python3-aiosmtpd oathtool zbar-tools librsvg2-bin
     python3-bson python3-pymongo python3-yaml python3-prometheus-client
-    grpc-proto nghttp2-client strace gdb sqlite3 faketime openssl
+    grpc-proto nghttp2-client strace bubblewrap procps gdb sqlite3 faketime openssl
     clang libclang-rt-14-dev clang-format shellcheck universal-ctags)
 
 has() { command -v "$1" >/dev/null 2>&1; }

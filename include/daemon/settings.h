@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
+
 struct settings {
     char *listen;
     char *store;               /* "sqlite:PATH", "mongodb://…" or "mongodb+srv://…" */
@@ -25,6 +27,7 @@ struct settings {
     bool metrics_allow_remote; /* beyond loopback */
     int64_t threads;           /* loops; never 0 once loaded */
     int64_t drain_seconds;
+    bool hardening;
     bool allow_plaintext;                                    /* beyond loopback and Unix sockets */
     char *tls_cert_file, *tls_key_file, *tls_client_ca_file; /* "": none */
     int64_t queue_length;
@@ -61,6 +64,15 @@ struct settings {
  * Errors name file, line and key, or the variable; where keys do not fit together, the key. */
 MUST_CHECK enum err settings_load(const char *file, struct settings *out, struct err_text *why);
 void settings_release(struct settings *s);
+
+/* Do they fit together? As settings_load. */
+MUST_CHECK enum err settings_check(const struct settings *s, struct err_text *why);
+
+/* Makes of freshly read settings those that can be in effect without a restart: what only a start
+ * can change becomes as it is in now. Appends the names of what differs, with spaces between: to
+ * changed what is in effect from now on, to waiting what waits for a restart. */
+void settings_adopt(struct settings *fresh, const struct settings *now, struct buf *changed,
+                    struct buf *waiting);
 
 /* Writes them to standard output in the file's own format, without a password in the store's
  * URI. */

@@ -8,9 +8,9 @@
  * rule of the lockout. It belongs to one worker, as its store does. The decisions are in
  * login.h, enroll.h, verify.h and policy.h.
  *
- * What the workers of one process have in common is a struct domain_shared: the policies and data
- * keys that were read a moment ago, and the head of the audit chain. What one worker changes
- * there, the others see at once. Thread of that: any.
+ * What the workers of one process have in common is a struct domain_shared: the keyring,
+ * the policies and data keys that were read a moment ago, and the head of the audit chain. What one
+ * worker changes there, the others see at once. Thread of that: any.
  *
  * Work goes in batches of jobs: begin, then job_begin, one decision, job_end for each,
  * then commit. An answer may leave the process after commit returned ERR_OK, and not
@@ -31,20 +31,24 @@ struct keyring;
 struct metrics;
 struct store;
 
-/* For all domains of a process the same, but the store. */
-struct domain_options {
-    struct store *store;           /* borrowed */
-    struct domain_shared *shared;  /* borrowed */
-    const struct keyring *keyring; /* borrowed */
-    struct clock *clock;           /* borrowed */
+/* What an operator may change while calls are decided. */
+struct domain_rules {
     struct lockout_rule lockout;
-    bool mail_is_configured; /* is there a mail server to hand mails to? */
     struct reset_limits reset_limits;
-    struct metrics *metrics; /* borrowed; mails are counted there. NULL: they are not */
 };
 
-/* Thread: startup, all of these. Fine with NULL. */
-struct domain_shared *domain_shared_new(void);
+/* For all domains of a process the same, but the store. */
+struct domain_options {
+    struct store *store;          /* borrowed */
+    struct domain_shared *shared; /* borrowed */
+    struct clock *clock;          /* borrowed */
+    struct domain_rules rules;    /* until domain_shared_set_rules */
+    bool mail_is_configured;      /* is there a mail server to hand mails to? */
+    struct metrics *metrics;      /* borrowed; mails are counted there. NULL: they are not */
+};
+
+/* Thread: startup, all of these. Fine with NULL, but for the keyring, which is borrowed. */
+struct domain_shared *domain_shared_new(const struct keyring *keyring);
 /* After its domains. */
 void domain_shared_free(struct domain_shared *s);
 /* Does not touch the store. */
@@ -56,6 +60,20 @@ void domain_free(struct domain *d);
  * share; budget_ms as in domain_job_begin. ERR_DENIED: the keyring does not fit this store. Thread:
  * startup, before the worker runs. */
 MUST_CHECK enum err domain_prepare(struct domain *d, int64_t budget_ms, struct err_text *why);
+
+/* Would the keyring do in place of the present one? ERR_DENIED when it lacks a key that the service
+ * or a tenant of a moment ago is known to need, or has another under an id of the present one.
+ * Tenants that have not called for a second are not known. Thread: any. */
+MUST_CHECK enum err domain_shared_check_keyring(struct domain_shared *s,
+                                                const struct keyring *keyring,
+                                                struct err_text *why);
+
+/* From the return on keyring, which is borrowed, is the one, and nobody uses the last. The kept
+ * data keys are forgotten. Thread: any. */
+void domain_shared_set_keyring(struct domain_shared *s, const struct keyring *keyring);
+
+/* Every batch that begins from now on goes by these. Thread: any. */
+void domain_shared_set_rules(struct domain_shared *s, const struct domain_rules *rules);
 
 /* Before that has succeeded nothing but domain_probe may be asked. Thread: any. */
 bool domain_is_prepared(const struct domain *d);

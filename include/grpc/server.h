@@ -91,6 +91,12 @@ bool grpc_address_is_local(const char *address);
  * then the rest are cut. */
 MUST_CHECK enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms);
 
+/* The same in steps, for who must look at something else meanwhile: begins, once; waits for so
+ * long, and says whether all are closed; cuts what is open. */
+void grpc_server_drain_begin(struct grpc_server *s);
+MUST_CHECK bool grpc_server_drain_wait(struct grpc_server *s, int64_t ms);
+void grpc_server_drain_cut(struct grpc_server *s);
+
 /* Closes what is open and frees. The loops must run, or never have run. Fine with NULL. */
 void grpc_server_free(struct grpc_server *s);
 

@@ -35,7 +35,7 @@ struct postman_source {
     void *ctx;
 };
 
-/* All is borrowed until postman_stop. */
+/* All is borrowed until postman_stop, or until done. */
 struct postman_options {
     const char *url;      /* "smtp://host:port" or "smtps://host:port"; a path is our EHLO name */
     const char *user;     /* empty: no AUTH */
@@ -45,11 +45,21 @@ struct postman_options {
     int64_t timeout_ms;   /* of one mail, all in all */
     const struct mail_templates *templates;
     struct postman_source source;
+    /* These options are used no more; NULL: never mind. Thread: any. */
+    void (*done)(void *ctx);
+    void *done_ctx;
 };
+
+/* As postman_start says, without starting anything. Thread: any. */
+MUST_CHECK enum err postman_check(const struct postman_options *opt, struct err_text *why);
 
 /* Thread: startup, all but wake. ERR_INVALID for a URL or a combination that cannot be. */
 MUST_CHECK enum err postman_start(struct postman **out, const struct postman_options *opt,
                                   struct err_text *why);
+
+/* From the next mail on these are the options, which postman_check has passed; a mail that is under
+ * way ends as it began, and a server that was left alone is tried again. Thread: any. */
+void postman_change(struct postman *p, const struct postman_options *opt);
 
 /* There is a new mail: look now, not at the next second. Thread: any. */
 void postman_wake(struct postman *p);

@@ -75,6 +75,18 @@ const struct caller *callers_authenticate(const struct callers *c, struct str au
 const struct caller *callers_by_certificate(const struct callers *c, const char *const *names,
                                             size_t n);
 
+enum caller_change { CALLER_ADDED, CALLER_CHANGED, CALLER_REMOVED };
+
+/* What became of the caller of this name. */
+struct callers_visitor {
+    void (*visit)(void *ctx, enum caller_change change, const char *name);
+    void *ctx;
+};
+
+/* Visits every caller that is not the same in both. */
+void callers_compare(const struct callers *before, const struct callers *after,
+                     const struct callers_visitor *visitor);
+
 bool caller_may_reach(const struct caller *c, struct str tenant);
 
 #define CALLER_TOKEN_MAX 128

@@ -25,7 +25,8 @@ struct work {
     struct loop_task task; /* first; task.run is called at home and owns the work */
     struct loop *home;     /* one of the executor's */
     /* On the executor's clock (mono): no step of it waits for the store for long after this; 0 or
-     * INT64_MAX: there is none. In any case a step waits EXECUTOR_BUDGET_MS at most. */
+     * INT64_MAX: there is none, and 0: it is no caller's. In any case a step waits
+     * EXECUTOR_BUDGET_MS at most. */
     int64_t deadline_ms;
     /* ERR_OK: what it did counts when the batch does. Thread: worker. */
     enum err (*decide)(struct work *w, struct domain *d, struct err_text *why);
@@ -63,6 +64,10 @@ void executor_free(struct executor *e);
 
 /* Hands over a list of works; what the queue has no room for stays in it. Thread: any. */
 void executor_submit(struct executor *e, struct queue_list *works);
+
+/* From now on works with a deadline are answered ERR_UNAVAILABLE without an attempt: nobody waits
+ * for them any more. Others are decided as before. Thread: any. */
+void executor_abandon(struct executor *e);
 
 /* For worker i: the ctx of executor_run_batch. Thread: startup. */
 void *executor_worker(struct executor *e, size_t i);

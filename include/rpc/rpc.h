@@ -29,8 +29,8 @@ struct rpc_limits {
 };
 
 struct rpc_options {
-    struct executor *executor;     /* borrowed */
-    const struct callers *callers; /* borrowed */
+    struct executor *executor; /* borrowed */
+    struct callers *callers;   /* the rpc's now */
     struct rpc_limits limits;
     struct clock *clock;
     struct loop *const *loops; /* borrowed; those of the server */
@@ -51,6 +51,10 @@ const struct grpc_method *rpc_methods(const struct rpc *r, size_t *n_out);
 
 /* The server that the methods were given to; before it listens. */
 void rpc_attach(struct rpc *r, struct grpc_server *server);
+
+/* When this returns, every call is admitted by fresh, which is the rpc's now; calls that go on keep
+ * the caller that they were admitted as. The loops run. */
+void rpc_set_callers(struct rpc *r, struct callers *fresh);
 
 /* From now on these are the limits. Thread: any. */
 void rpc_set_limits(struct rpc *r, const struct rpc_limits *limits);

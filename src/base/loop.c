@@ -89,6 +89,7 @@ enum err loop_new(struct loop **out, struct err_text *why)
 static void *loop_main(void *arg)
 {
     struct loop *loop = arg;
+    pthread_setname_np(pthread_self(), "loop");
     event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     return NULL;
 }
@@ -101,7 +102,6 @@ enum err loop_start(struct loop *loop, struct err_text *why)
         loop->started = false;
         return err_set(why, ERR_UNAVAILABLE, NULL, "cannot start a loop thread");
     }
-    pthread_setname_np(loop->thread, "loop");
     return ERR_OK;
 }
 

@@ -14,6 +14,7 @@ struct worker {
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    pthread_setname_np(pthread_self(), w->opt.name);
     struct queue_list items = QUEUE_LIST_INIT(items);
     while (queue_take(w->opt.queue, w->opt.batch_max, &items)) {
         w->opt.run(w->opt.ctx, &items);
@@ -30,7 +31,6 @@ enum err worker_start(struct worker **out, const struct worker_options *opt, str
         free(w);
         return err_set(why, ERR_UNAVAILABLE, NULL, "cannot start thread %s", opt->name);
     }
-    pthread_setname_np(w->thread, opt->name);
     *out = w;
     return ERR_OK;
 }

@@ -83,7 +83,7 @@ int command_main(int argc, char **argv, struct clock *clock)
     if (command.check)
         status = daemon_check(&settings);
     else if (!command.print)
-        status = daemon_run(&settings, clock);
+        status = daemon_run(command.config_file, &settings, clock);
     settings_release(&settings);
     return status;
 }

@@ -12,11 +12,13 @@
 #include "crypto/totp.h"
 #include "daemon/settings.h"
 #include "domain/domain.h"
-#include "domain/lockout.h"
+#include "drain_internal.h"
+#include "fence_internal.h"
 #include "grpc/server.h"
 #include "limits_internal.h"
 #include "listeners_internal.h"
 #include "mailroom_internal.h"
+#include "reload_internal.h"
 #include "rpc/callers.h"
 #include "rpc/executor.h"
 #include "rpc/rpc.h"
@@ -43,8 +45,6 @@
  * of another machine's, one worker may have had bad luck with its connection. */
 #define BREAK_AFTER_EMBEDDED 1
 #define BREAK_AFTER_REMOTE   5
-/* The limits of resets are per hour. */
-#define RESET_LIMIT_WINDOW_MS (60 * 60 * 1000)
 
 /* How long the start waits for a store on another machine; a start that may go on without it only
  * looks whether it is there. */
@@ -58,12 +58,14 @@ struct store_worker {
 };
 
 struct daemon {
-    const struct settings *set;
+    const char *config_file;
+    struct settings *set;
     struct clock *clock;
     struct listeners *listeners;
     struct watch *watch; /* NULL: nobody watches */
     struct keyring *keyring;
-    struct callers *callers;
+    struct callers *unused_callers; /* until the rpc has them */
+    const struct callers *callers;
     struct stores *stores;
     struct domain_shared *shared;
     struct store_worker *workers; /* one a store */
@@ -75,6 +77,7 @@ struct daemon {
     struct rpc *rpc;
     struct grpc_server *server;
     struct mailroom *mailroom; /* NULL: no mail is sent */
+    struct fence fence;
     bool listening;
 };
 
@@ -138,23 +141,26 @@ static void stop_keyring(struct daemon *d)
 
 static int start_callers(struct daemon *d, struct err_text *why)
 {
-    if (d->set->callers_file[0] == '\0')
-        d->callers = callers_local();
-    else if (callers_load(&d->callers, d->set->callers_file, why) != ERR_OK)
+    if (reload_read_callers(&d->unused_callers, d->set, why) != ERR_OK)
         return EX_CONFIG;
+    d->callers = d->unused_callers;
     return EX_OK;
 }
 
 static void stop_callers(struct daemon *d)
 {
-    callers_free(d->callers);
+    callers_free(d->unused_callers);
 }
 
 static int start_mailroom(struct daemon *d, struct err_text *why)
 {
     if (d->set->smtp_url[0] == '\0')
         return EX_OK;
-    return mailroom_new(&d->mailroom, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+    struct mail_kit *kit;
+    if (mailroom_read_kit(&kit, d->set, why) != ERR_OK)
+        return EX_CONFIG;
+    d->mailroom = mailroom_new(kit);
+    return EX_OK;
 }
 
 static void stop_mailroom(struct daemon *d)
@@ -165,6 +171,16 @@ static void stop_mailroom(struct daemon *d)
 static int start_store_files(struct daemon *d, struct err_text *why)
 {
     return stores_new(&d->stores, d->set, why) == ERR_OK ? EX_OK : EX_CONFIG;
+}
+
+static int start_fence(struct daemon *d, struct err_text *why)
+{
+    return fence_start(&d->fence, d->config_file, d->set, why) == ERR_OK ? EX_OK : EX_SOFTWARE;
+}
+
+static void stop_fence(struct daemon *d)
+{
+    fence_stop(&d->fence);
 }
 
 static int start_store(struct daemon *d, struct err_text *why)
@@ -182,29 +198,17 @@ static void stop_store(struct daemon *d)
 
 static struct domain_options domain_options(const struct daemon *d)
 {
-    struct lockout_settings lockout = {
-        .free_tries = (uint32_t)d->set->lockout_free_tries,
-        .first_wait_s = (uint32_t)d->set->lockout_first_wait,
-        .longest_wait_s = (uint32_t)d->set->lockout_longest_wait,
-        .limit = (uint32_t)d->set->lockout_limit,
-    };
-    return (struct domain_options){
-        .shared = d->shared,
-        .keyring = d->keyring,
-        .clock = d->clock,
-        .lockout = lockout_rule(&lockout),
-        .mail_is_configured = d->mailroom != NULL,
-        .metrics = watch_metrics(d->watch),
-        .reset_limits = {.window_ms = RESET_LIMIT_WINDOW_MS,
-                         .per_user = (uint32_t)d->set->reset_limit_user,
-                         .per_address = (uint32_t)d->set->reset_limit_address,
-                         .per_tenant = (uint32_t)d->set->reset_limit_tenant}};
+    return (struct domain_options){.shared = d->shared,
+                                   .clock = d->clock,
+                                   .rules = reload_rules(d->set),
+                                   .mail_is_configured = d->mailroom != NULL,
+                                   .metrics = watch_metrics(d->watch)};
 }
 
 static int start_domain(struct daemon *d, struct err_text *why)
 {
     size_t n = stores_count(d->stores);
-    d->shared = domain_shared_new();
+    d->shared = domain_shared_new(d->keyring);
     d->domains = mem_zalloc(n, sizeof(struct domain *));
     struct domain_options opt = domain_options(d);
     for (size_t i = 0; i < n; i++) {
@@ -272,7 +276,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                                         .metrics = watch_metrics(d->watch)};
     d->executor = executor_new(&executor);
     struct rpc_options opt = {.executor = d->executor,
-                              .callers = d->callers,
+                              .callers = d->unused_callers,
                               .limits = limits_of_rpc(d->set, callers_count(d->callers)),
                               .clock = d->clock,
                               .loops = d->loops,
@@ -281,6 +285,7 @@ static int start_rpc(struct daemon *d, struct err_text *why)
                               .mail_queued = mailroom_wake,
                               .mail_ctx = d->mailroom};
     d->rpc = rpc_new(&opt);
+    d->unused_callers = NULL;
     struct grpc_server_options server = {.loops = d->loops,
                                          .n_loops = d->n_loops,
                                          .clock = d->clock,
@@ -361,10 +366,12 @@ static void stop_page(struct daemon *d)
 
 static int start_listening(struct daemon *d, struct err_text *why)
 {
-    if (listeners_open(d->listeners, d->server, d->set, why) != ERR_OK)
+    if (fence_listen(&d->fence, d->listeners, d->server, d->set, why) != ERR_OK)
         return EX_CONFIG;
     d->listening = true;
     watch_listening(d->watch);
+    if (fence_close(&d->fence, d->set, why) != ERR_OK)
+        return EX_SOFTWARE;
     if (d->set->callers_file[0] == '\0')
         log_event(LOG_WARN, "no_callers_file",
                   log_c("detail", "every local program may call every method"));
@@ -375,16 +382,10 @@ static int start_listening(struct daemon *d, struct err_text *why)
     return EX_OK;
 }
 
-/* Accepted calls are answered, new ones go elsewhere. */
 static void stop_listening(struct daemon *d)
 {
-    if (!d->listening)
-        return;
-    systemd_notify("STOPPING=1");
-    rpc_stop_serving(d->rpc);
-    enum err e = grpc_server_drain(d->server, d->set->drain_seconds * 1000);
-    log_event(e == ERR_OK ? LOG_INFO : LOG_WARN, "drained",
-              log_c("result", e == ERR_OK ? "complete" : "cut off after drain_seconds"));
+    if (d->listening)
+        drain_run(d->rpc, d->server, d->executor, d->set->drain_seconds);
 }
 
 static const struct part {
@@ -400,6 +401,7 @@ static const struct part {
     {"callers", start_callers, stop_callers, true},
     {"mail", start_mailroom, stop_mailroom, true},
     {"store files", start_store_files, stop_store, true},
+    {"hardening", start_fence, stop_fence, false},
     {"store", start_store, NULL, false},
     {"domain", start_domain, stop_domain, false},
     {"loops", start_loops, stop_loops, false},
@@ -434,27 +436,20 @@ static void stop_parts(struct daemon *d)
 
 /* ---- the main thread waits for signals ---- */
 
-static sigset_t watched_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    return set;
-}
-
 static void reload(struct daemon *d)
 {
-    struct err_text why = {0};
-    systemd_notify_reloading();
-    if (listeners_reload_tls(d->server, d->set, &why) != ERR_OK)
-        log_event(LOG_ERROR, "reload_failed", log_c("detail", why.text));
-    else if (d->set->tls_cert_file[0] != '\0')
-        log_event(LOG_INFO, "certificates_reloaded", log_c("file", d->set->tls_cert_file));
-    log_event(LOG_WARN, "not_reloaded",
-              log_c("detail", "this version reads settings and callers at start only"));
-    systemd_notify("READY=1");
+    struct reload r = {.config_file = d->config_file,
+                       .set = d->set,
+                       .keyring = d->keyring,
+                       .callers = d->callers,
+                       .listeners = d->listeners,
+                       .shared = d->shared,
+                       .rpc = d->rpc,
+                       .server = d->server,
+                       .mailroom = d->mailroom};
+    reload_run(&r);
+    d->keyring = r.keyring;
+    d->callers = r.callers;
 }
 
 static void wait_for_stop(struct daemon *d, const sigset_t *set)
@@ -474,11 +469,11 @@ static void wait_for_stop(struct daemon *d, const sigset_t *set)
     }
 }
 
-int daemon_run(const struct settings *settings, struct clock *clock)
+int daemon_run(const char *config_file, struct settings *settings, struct clock *clock)
 {
-    struct daemon d = {.set = settings, .clock = clock};
+    struct daemon d = {.config_file = config_file, .set = settings, .clock = clock};
     /* Before the first thread, so that every thread has them blocked. */
-    sigset_t set = watched_signals();
+    sigset_t set = drain_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     int status = start_parts(&d, false);
     if (status == EX_OK)
@@ -488,7 +483,7 @@ int daemon_run(const struct settings *settings, struct clock *clock)
     return status;
 }
 
-int daemon_check(const struct settings *settings)
+int daemon_check(struct settings *settings)
 {
     struct daemon d = {.set = settings};
     int status = start_parts(&d, true);

@@ -160,14 +160,11 @@ void listeners_give_tls(struct listeners *l, struct grpc_server *server)
     l->tls = NULL;
 }
 
-enum err listeners_reload_tls(struct grpc_server *server, const struct settings *set,
-                              struct err_text *why)
+enum err listeners_check(const struct listeners *l, const struct settings *set,
+                         struct grpc_tls **out, struct err_text *why)
 {
-    struct grpc_tls *fresh;
-    TRY(load_tls(&fresh, set, why));
-    if (fresh != NULL)
-        grpc_server_set_tls(server, fresh);
-    return ERR_OK;
+    TRY(check(l, set, why));
+    return load_tls(out, set, why);
 }
 
 void listeners_log_paused(void *ctx, const char *why)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 struct grpc_server;
+struct grpc_tls;
 struct listeners;
 struct settings;
 
@@ -27,9 +28,10 @@ MUST_CHECK enum err listeners_open(struct listeners *l, struct grpc_server *serv
 /* The server speaks TLS from now on, when the settings name certificates. Once. */
 void listeners_give_tls(struct listeners *l, struct grpc_server *server);
 
-/* Reads the certificates again, for new connections. On failure nothing has changed. */
-MUST_CHECK enum err listeners_reload_tls(struct grpc_server *server, const struct settings *set,
-                                         struct err_text *why);
+/* Would it be right to listen where we do with these settings? As listeners_new; and reads the
+ * certificates again. *out is NULL when the settings name none. */
+MUST_CHECK enum err listeners_check(const struct listeners *l, const struct settings *set,
+                                    struct grpc_tls **out, struct err_text *why);
 
 /* For grpc_server_options.paused and refused. Thread: any. */
 void listeners_log_paused(void *ctx, const char *why);

@@ -13,10 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct mailroom {
-    const struct settings *set;
+struct mail_kit {
+    struct postman_options options; /* its texts are the next ones */
+    char *url, *user, *ca_file;
     struct mail_templates *templates;
     struct secret *password; /* terminated */
+};
+
+struct mailroom {
+    struct mail_kit *kit;    /* until the postman has it */
     struct postman *postman; /* guarded by lock */
     struct executor *executor;
     struct loop *home;
@@ -121,22 +126,64 @@ static enum err next(void *ctx, const struct mail_report *last, struct mail_mess
     return ERR_OK;
 }
 
-enum err mailroom_new(struct mailroom **out, const struct settings *set, struct err_text *why)
+static void release_kit(void *kit)
+{
+    mailroom_free_kit(kit);
+}
+
+static enum err fill_kit(struct mail_kit *kit, const struct settings *set, struct err_text *why)
+{
+    const char *folder = set->template_dir[0] != '\0' ? set->template_dir : NULL;
+    TRY(mail_templates_load(&kit->templates, folder, why));
+    TRY(password_read(&kit->password, set->smtp_password_file, why));
+    kit->url = mem_strdup(set->smtp_url);
+    kit->user = mem_strdup(set->smtp_user);
+    kit->ca_file = mem_strdup(set->smtp_ca_file);
+    const char *password = password_text(kit->password);
+    kit->options = (struct postman_options){
+        .url = kit->url,
+        .user = kit->user,
+        .password = password != NULL ? password : "",
+        .ca_file = kit->ca_file,
+        .allow_plaintext = set->smtp_allow_plaintext,
+        .timeout_ms = set->smtp_timeout_seconds * 1000,
+        .templates = kit->templates,
+        .done = release_kit,
+        .done_ctx = kit,
+    };
+    return postman_check(&kit->options, why);
+}
+
+enum err mailroom_read_kit(struct mail_kit **out, const struct settings *set, struct err_text *why)
+{
+    struct mail_kit *kit = mem_zalloc(1, sizeof *kit);
+    enum err e = fill_kit(kit, set, why);
+    if (e == ERR_OK)
+        *out = kit;
+    else
+        mailroom_free_kit(kit);
+    return e;
+}
+
+void mailroom_free_kit(struct mail_kit *kit)
+{
+    if (kit == NULL)
+        return;
+    secret_free(kit->password);
+    mail_templates_free(kit->templates);
+    free(kit->url);
+    free(kit->user);
+    free(kit->ca_file);
+    free(kit);
+}
+
+struct mailroom *mailroom_new(struct mail_kit *kit)
 {
     struct mailroom *room = mem_zalloc(1, sizeof *room);
-    room->set = set;
+    room->kit = kit;
     pthread_mutex_init(&room->lock, NULL);
     pthread_cond_init(&room->answered, NULL);
-    const char *folder = set->template_dir[0] != '\0' ? set->template_dir : NULL;
-    enum err e = mail_templates_load(&room->templates, folder, why);
-    if (e == ERR_OK)
-        e = password_read(&room->password, set->smtp_password_file, why);
-    if (e != ERR_OK) {
-        mailroom_free(room);
-        return e;
-    }
-    *out = room;
-    return ERR_OK;
+    return room;
 }
 
 void mailroom_free(struct mailroom *m)
@@ -144,35 +191,36 @@ void mailroom_free(struct mailroom *m)
     if (m == NULL)
         return;
     outbox_parcel_wipe(&m->parcel);
-    secret_free(m->password);
-    mail_templates_free(m->templates);
+    mailroom_free_kit(m->kit);
     pthread_cond_destroy(&m->answered);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
 
+static void give_source(struct mailroom *m, struct mail_kit *kit)
+{
+    kit->options.source = (struct postman_source){.next = next, .ctx = m};
+}
+
 enum err mailroom_start(struct mailroom *m, struct executor *executor, struct loop *home,
                         struct err_text *why)
 {
-    const char *password = password_text(m->password);
     m->executor = executor;
     m->home = home;
-    struct postman_options opt = {
-        .url = m->set->smtp_url,
-        .user = m->set->smtp_user,
-        .password = password != NULL ? password : "",
-        .ca_file = m->set->smtp_ca_file,
-        .allow_plaintext = m->set->smtp_allow_plaintext,
-        .timeout_ms = m->set->smtp_timeout_seconds * 1000,
-        .templates = m->templates,
-        .source = {.next = next, .ctx = m},
-    };
+    give_source(m, m->kit);
     struct postman *postman;
-    TRY(postman_start(&postman, &opt, why));
+    TRY(postman_start(&postman, &m->kit->options, why));
+    m->kit = NULL;
     pthread_mutex_lock(&m->lock);
     m->postman = postman;
     pthread_mutex_unlock(&m->lock);
     return ERR_OK;
+}
+
+void mailroom_change(struct mailroom *m, struct mail_kit *kit)
+{
+    give_source(m, kit);
+    postman_change(m->postman, &kit->options);
 }
 
 void mailroom_stop(struct mailroom *m)

@@ -48,6 +48,7 @@ static const struct config_key keys[] = {
     FLAG(metrics_allow_remote, "no"),
     NUMBER(threads, "0", 0, THREADS_MAX),
     NUMBER(drain_seconds, "30", 0, 3600),
+    FLAG(hardening, "yes"),
     FLAG(allow_plaintext, "no"),
     TEXT(tls_cert_file, NULL),
     TEXT(tls_key_file, NULL),
@@ -152,7 +153,7 @@ static bool is_mongodb(const char *store)
     return str_has_prefix(s, STR("mongodb://")) || str_has_prefix(s, STR("mongodb+srv://"));
 }
 
-static enum err check_together(const struct settings *s, struct err_text *why)
+enum err settings_check(const struct settings *s, struct err_text *why)
 {
     enum log_level level;
     if (!log_level_parse(str_from(s->log_level), &level))
@@ -178,7 +179,7 @@ enum err settings_load(const char *file, struct settings *out, struct err_text *
     struct settings s = {0};
     TRY(config_load(&schema, file, &s, why));
     fill_in(&s);
-    enum err e = check_together(&s, why);
+    enum err e = settings_check(&s, why);
     if (e != ERR_OK) {
         settings_release(&s);
         return e;
@@ -191,6 +192,113 @@ enum err settings_load(const char *file, struct settings *out, struct err_text *
 void settings_release(struct settings *s)
 {
     config_release(&schema, s);
+}
+
+/* ---- what a reload can change ------------------------------------------------------------------
+ */
+
+/* Beside the groups below. */
+static const char *const changeable[] = {
+    "log_level",
+    "drain_seconds",
+    "keyring_file",
+    "callers_file",
+    "lockout_free_tries",
+    "lockout_first_wait",
+    "lockout_longest_wait",
+    "lockout_limit",
+    "reset_limit_user",
+    "reset_limit_address",
+    "reset_limit_tenant",
+    "connections",
+    "peer_connections",
+    "streams",
+    "calls",
+    "caller_queue_percent",
+    "caller_rate",
+    "caller_burst",
+    "tenant_rate",
+    "tenant_burst",
+    "message_bytes",
+    "metadata_bytes",
+    "output_bytes",
+    "stall_seconds",
+    "idle_frames",
+    "ping_seconds",
+    "idle_seconds",
+    "age_seconds",
+};
+
+/* Settings of one kind, which is there from the start or not at all: these can change if it is. */
+struct group {
+    struct str prefix;
+    bool stays;
+};
+
+static bool can_change(struct str name, const struct group *groups, size_t n)
+{
+    for (size_t i = 0; i < sizeof changeable / sizeof changeable[0]; i++)
+        if (str_equal(name, str_from(changeable[i])))
+            return true;
+    for (size_t i = 0; i < n; i++)
+        if (str_has_prefix(name, groups[i].prefix))
+            return groups[i].stays;
+    return false;
+}
+
+static bool is_same(const struct config_key *key, const void *a, const void *b)
+{
+    switch (key->kind) {
+    case CONFIG_STR:
+        return strcmp(*(char *const *)a, *(char *const *)b) == 0;
+    case CONFIG_INT:
+        return *(const int64_t *)a == *(const int64_t *)b;
+    case CONFIG_BOOL:
+        return *(const bool *)a == *(const bool *)b;
+    }
+    return false;
+}
+
+static void copy_setting(const struct config_key *key, void *to, const void *from)
+{
+    switch (key->kind) {
+    case CONFIG_STR:
+        free(*(char **)to);
+        *(char **)to = mem_strdup(*(char *const *)from);
+        break;
+    case CONFIG_INT:
+        *(int64_t *)to = *(const int64_t *)from;
+        break;
+    case CONFIG_BOOL:
+        *(bool *)to = *(const bool *)from;
+        break;
+    }
+}
+
+static bool stays(const char *now, const char *fresh)
+{
+    return (now[0] == '\0') == (fresh[0] == '\0');
+}
+
+void settings_adopt(struct settings *fresh, const struct settings *now, struct buf *changed,
+                    struct buf *waiting)
+{
+    const struct group groups[] = {
+        {STR("tls_"), stays(now->tls_cert_file, fresh->tls_cert_file)},
+        {STR("smtp_"), stays(now->smtp_url, fresh->smtp_url)},
+        {STR("template_dir"), stays(now->smtp_url, fresh->smtp_url)},
+    };
+    for (size_t i = 0; i < schema.n_keys; i++) {
+        void *is = (char *)fresh + keys[i].offset;
+        const void *was = (const char *)now + keys[i].offset;
+        if (is_same(&keys[i], is, was))
+            continue;
+        bool can = can_change(str_from(keys[i].name), groups, sizeof groups / sizeof groups[0]);
+        struct buf *names = can ? changed : waiting;
+        buf_printf(names, "%s%s", names->len > 0 ? " " : "", keys[i].name);
+        if (!can)
+            copy_setting(&keys[i], is, was);
+    }
 }
 
 const char *settings_sqlite_path(const struct settings *s)

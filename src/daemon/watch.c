@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 struct watch {
-    const char *address;
+    char *address;
     struct metrics *metrics;
     struct page *page;
     const struct rpc *rpc;
@@ -43,7 +43,7 @@ enum err watch_new(struct watch **out, const struct settings *set, struct err_te
         return ERR_OK;
     TRY(check(set, why));
     struct watch *w = mem_zalloc(1, sizeof *w);
-    w->address = set->metrics_listen;
+    w->address = mem_strdup(set->metrics_listen);
     w->metrics = metrics_new();
     process_count_into(w->metrics);
     *out = w;
@@ -55,6 +55,7 @@ void watch_free(struct watch *w)
     if (w == NULL)
         return;
     metrics_free(w->metrics);
+    free(w->address);
     free(w);
 }
 

@@ -15,12 +15,13 @@
 
 #define SWEEP_LIMIT 256
 
-struct domain_shared *domain_shared_new(void)
+struct domain_shared *domain_shared_new(const struct keyring *keyring)
 {
     struct domain_shared *s = mem_zalloc(1, sizeof *s);
-    s->keys = keys_new();
+    s->keys = keys_new(keyring);
     s->policies = policy_cache_new();
     pthread_mutex_init(&s->chain.lock, NULL);
+    pthread_mutex_init(&s->rules_lock, NULL);
     return s;
 }
 
@@ -28,10 +29,42 @@ void domain_shared_free(struct domain_shared *s)
 {
     if (s == NULL)
         return;
+    pthread_mutex_destroy(&s->rules_lock);
     pthread_mutex_destroy(&s->chain.lock);
     policy_cache_free(s->policies);
     keys_free(s->keys);
     free(s);
+}
+
+enum err domain_shared_check_keyring(struct domain_shared *s, const struct keyring *keyring,
+                                     struct err_text *why)
+{
+    return keys_check_keyring(s->keys, keyring, why);
+}
+
+void domain_shared_set_keyring(struct domain_shared *s, const struct keyring *keyring)
+{
+    keys_set_keyring(s->keys, keyring);
+}
+
+void domain_shared_set_rules(struct domain_shared *s, const struct domain_rules *rules)
+{
+    pthread_mutex_lock(&s->rules_lock);
+    s->rules = *rules;
+    atomic_fetch_add(&s->rules_changes, 1);
+    pthread_mutex_unlock(&s->rules_lock);
+}
+
+/* Whole, and not in the middle of a batch. */
+static void take_rules(struct domain *d)
+{
+    struct domain_shared *s = d->shared;
+    if (atomic_load(&s->rules_changes) == d->rules_changes)
+        return;
+    pthread_mutex_lock(&s->rules_lock);
+    d->opt.rules = s->rules;
+    d->rules_changes = atomic_load(&s->rules_changes);
+    pthread_mutex_unlock(&s->rules_lock);
 }
 
 struct domain *domain_new(const struct domain_options *opt)
@@ -97,6 +130,7 @@ static void forget_caches(struct domain *d)
 enum err domain_batch_begin(struct domain *d, struct err_text *why)
 {
     d->opened = false;
+    take_rules(d);
     return d->opt.store->ops->batch_begin(d->opt.store, why);
 }
 

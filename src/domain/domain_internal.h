@@ -38,11 +38,15 @@ struct domain_shared {
     struct policy_cache *policies;
     struct audit_chain chain;
     _Atomic bool prepared;
+    _Atomic uint64_t rules_changes; /* counted after a change of rules */
+    pthread_mutex_t rules_lock;
+    struct domain_rules rules; /* guarded by rules_lock; none before the first change */
 };
 
 struct domain {
     struct domain_options opt;
     struct domain_shared *shared;
+    uint64_t rules_changes; /* as of opt.rules */
     struct secret *scratch; /* one opened TOTP secret at a time; empty between jobs */
     struct secret *key;     /* the data key that keys_get gave out last */
     struct audit audit;

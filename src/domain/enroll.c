@@ -125,7 +125,8 @@ static enum err enroll_once(struct domain *d, const struct enroll_request *req,
 {
     struct store *store = d->opt.store;
     struct user_state state;
-    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
+    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.rules.lockout, &state,
+                             why));
     if (state.enrolled)
         return err_set(why, ERR_EXISTS, "ALREADY_ENROLLED", "the user has a secret already");
     TRY(enroll_make(d, req, policy, state.next_generation, now, f, out, why));

@@ -10,6 +10,7 @@
 #include "store/types.h"
 
 struct domain;
+struct keyring;
 struct keys;
 struct secret;
 
@@ -18,11 +19,17 @@ struct secret;
 /* The empty tenant: the service's own data key. */
 #define KEYS_SERVICE ((struct tenant_id){STR("")})
 
-struct keys *keys_new(void);
+/* keyring is borrowed. */
+struct keys *keys_new(const struct keyring *keyring);
 void keys_free(struct keys *k);
 
 /* Forgets what is kept: the store may say otherwise now. */
 void keys_forget(struct keys *k);
+
+/* As domain_shared_check_keyring and _set_keyring. */
+MUST_CHECK enum err keys_check_keyring(struct keys *k, const struct keyring *keyring,
+                                       struct err_text *why);
+void keys_set_keyring(struct keys *k, const struct keyring *keyring);
 
 /* The data key `id`, or the newest with id 0: this domain's own copy, until its next call; *id_out
  * is its id. ERR_NOT_FOUND: there is none; ERR_DENIED: the keyring lacks the key that sealed it, or

@@ -22,7 +22,8 @@ enum err login_requirement(struct domain *d, struct tenant_id tenant, struct use
         return ERR_OK;
     }
     struct user_state state;
-    TRY(d->opt.store->ops->user_get(d->opt.store, tenant, user, now, &d->opt.lockout, &state, why));
+    TRY(d->opt.store->ops->user_get(d->opt.store, tenant, user, now, &d->opt.rules.lockout, &state,
+                                    why));
     *out = (struct login_answer){
         .requirement = state.enrolled ? LOGIN_REQUIREMENT_CODE : LOGIN_REQUIREMENT_ENROLL,
         .retry_after_ms = state.retry_after_ms,

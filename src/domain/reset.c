@@ -68,7 +68,7 @@ static enum err make(struct domain *d, const struct reset_mail_request *req,
     *r = (struct reset_request){
         .create_ms = now,
         .expire_ms = expire,
-        .limits = d->opt.reset_limits,
+        .limits = d->opt.rules.reset_limits,
         .mail = {.kind = MAIL_RESET, .create_ms = now, .due_ms = now, .expire_ms = expire}};
     random_bytes(r->id.bytes, RESET_ID_LEN);
     r->mail.reset = r->id;
@@ -146,7 +146,8 @@ static enum err confirm_once(struct domain *d, const struct enroll_request *req,
     struct factor f;
     uint8_t hash[TOKEN_HASH_LEN];
     bool won = false;
-    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.lockout, &state, why));
+    TRY(store->ops->user_get(store, req->tenant, req->user, now, &d->opt.rules.lockout, &state,
+                             why));
     /* The whole work for a token of nobody, too, so that the time tells nothing of it. */
     TRY(enroll_make(d, req, policy, state.next_generation, now, &f, out, why));
     token_hash(hash, token);

@@ -78,7 +78,7 @@ static enum err charge(const struct attempt *a, struct charged *out)
     const struct verify_request *req = a->req;
     struct charge c = {
         .now_ms = a->now,
-        .lockout = &a->d->opt.lockout,
+        .lockout = &a->d->opt.rules.lockout,
         .enrollment = req->enrollment,
         .code_digits = (uint32_t)req->code.len,
         .request = a->request,
@@ -129,7 +129,7 @@ static enum err accept(const struct attempt *a, const struct charged *charged, i
     struct acceptance acceptance = {.enrollment = charged->factor.enrollment,
                                     .step = step,
                                     .now_ms = a->now,
-                                    .lockout = &a->d->opt.lockout,
+                                    .lockout = &a->d->opt.rules.lockout,
                                     .request = a->request,
                                     .answer = answer_of(a, VERIFY_ACCEPTED),
                                     .notice = has_notice ? &notice : NULL};
@@ -183,7 +183,7 @@ static enum err not_required(const struct attempt *a, enum login_reason reason, 
     struct charged remembered;
     struct store *store = a->d->opt.store;
     TRY(store->ops->remember(store, a->req->tenant, a->req->user, a->request, &out->first,
-                             &a->d->opt.lockout, &remembered, a->why));
+                             &a->d->opt.rules.lockout, &remembered, a->why));
     /* Where nothing is counted, a full memory is no reason to keep a user out. */
     if (remembered.result != CHARGE_READY && remembered.result != CHARGE_TOO_MANY)
         *out = remembered;

@@ -219,7 +219,7 @@ static void wait_a_turn(void *edge)
     (void)edge;
 }
 
-enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
+void grpc_server_drain_begin(struct grpc_server *s)
 {
     unlink_unix_paths(s);
     /* On all loops before any says so: who is told of the end finds no door open. */
@@ -228,9 +228,24 @@ enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
     on_every_loop(s, tell_draining);
     on_every_loop(s, wait_a_turn);
     on_every_loop(s, drain);
+}
+
+bool grpc_server_drain_wait(struct grpc_server *s, int64_t ms)
+{
+    return wait_for_none(s, ms);
+}
+
+void grpc_server_drain_cut(struct grpc_server *s)
+{
+    on_every_loop(s, cut);
+}
+
+enum err grpc_server_drain(struct grpc_server *s, int64_t timeout_ms)
+{
+    grpc_server_drain_begin(s);
     if (wait_for_none(s, timeout_ms))
         return ERR_OK;
-    on_every_loop(s, cut);
+    grpc_server_drain_cut(s);
     return ERR_TIMEOUT;
 }
 

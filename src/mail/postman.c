@@ -26,7 +26,9 @@ struct postman {
     atomic_bool stop;
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool woken; /* guarded by lock */
+    bool woken;   /* guarded by lock, as the next two */
+    bool changed; /* the thread has not taken next yet */
+    struct postman_options next;
 
     /* The thread's: */
     bool unreported; /* report is of the mail that was given out last */
@@ -55,12 +57,12 @@ static int64_t now_ms(void)
 /* ---- waiting ----------------------------------------------------------------------------------
  */
 
-/* Until that time, or the stop, or a wake if one counts. */
+/* Until that time, or the stop, or a change, or a wake if one counts. */
 static void wait_until(struct postman *p, int64_t until_ms, bool wakes)
 {
     struct timespec t = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     pthread_mutex_lock(&p->lock);
-    while (!atomic_load(&p->stop) && !(wakes && p->woken) && now_ms() < until_ms)
+    while (!atomic_load(&p->stop) && !p->changed && !(wakes && p->woken) && now_ms() < until_ms)
         pthread_cond_clockwait(&p->news, &p->lock, CLOCK_MONOTONIC, &t);
     if (wakes)
         p->woken = false;
@@ -185,11 +187,36 @@ static void deliver(struct postman *p, const struct mail_message *m)
 /* ---- the thread -------------------------------------------------------------------------------
  */
 
+static void end_options(const struct postman_options *opt)
+{
+    if (opt->done != NULL)
+        opt->done(opt->done_ctx);
+}
+
+static void take_change(struct postman *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool changed = p->changed;
+    struct postman_options last = p->opt;
+    pthread_mutex_unlock(&p->lock);
+    if (!changed)
+        return;
+    smtp_hang_up(p->smtp);
+    pthread_mutex_lock(&p->lock);
+    p->opt = p->next;
+    p->changed = false;
+    pthread_mutex_unlock(&p->lock);
+    p->failures = 0;
+    end_options(&last);
+}
+
 static void *run(void *arg)
 {
     struct postman *p = arg;
+    pthread_setname_np(pthread_self(), "mail");
     while (!atomic_load(&p->stop)) {
         struct mail_message m;
+        take_change(p);
         if (ask(p, &m) == ERR_OK)
             deliver(p, &m);
         else
@@ -220,6 +247,11 @@ static int start_thread(struct postman *p)
     return failed;
 }
 
+enum err postman_check(const struct postman_options *opt, struct err_text *why)
+{
+    return smtp_check(opt, why);
+}
+
 enum err postman_start(struct postman **out, const struct postman_options *opt,
                        struct err_text *why)
 {
@@ -234,9 +266,21 @@ enum err postman_start(struct postman **out, const struct postman_options *opt,
         release(p);
         return e;
     }
-    pthread_setname_np(p->thread, "mail");
     *out = p;
     return ERR_OK;
+}
+
+void postman_change(struct postman *p, const struct postman_options *opt)
+{
+    pthread_mutex_lock(&p->lock);
+    struct postman_options skipped = {0};
+    if (p->changed)
+        skipped = p->next;
+    p->next = *opt;
+    p->changed = true;
+    pthread_cond_signal(&p->news);
+    pthread_mutex_unlock(&p->lock);
+    end_options(&skipped);
 }
 
 void postman_wake(struct postman *p)
@@ -256,5 +300,9 @@ void postman_stop(struct postman *p)
     pthread_cond_signal(&p->news);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
+    if (p->changed)
+        end_options(&p->next);
+    struct postman_options last = p->opt;
     release(p);
+    end_options(&last);
 }

@@ -111,7 +111,7 @@ static enum err check_url(CURLU *url, const struct postman_options *opt, struct 
     return ERR_OK;
 }
 
-static enum err check(const struct postman_options *opt, struct err_text *why)
+enum err smtp_check(const struct postman_options *opt, struct err_text *why)
 {
     CURLU *url = curl_url();
     if (url == NULL)
@@ -441,7 +441,7 @@ enum err smtp_new(struct smtp **out, const struct postman_options *opt, const at
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(why, ERR_INTERNAL, NULL, "libcurl does not start");
-    enum err e = check(opt, why);
+    enum err e = smtp_check(opt, why);
     if (e != ERR_OK) {
         curl_global_cleanup();
         return e;

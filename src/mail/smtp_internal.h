@@ -23,9 +23,12 @@ enum smtp_end {
     SMTP_STOPPED, /* *stop became true */
 };
 
+/* As postman_check. */
+MUST_CHECK enum err smtp_check(const struct postman_options *opt, struct err_text *why);
+
 /* Uses the URL, user, password, ca_file, allow_plaintext and timeout_ms of opt, which stays the
- * caller's. *stop, when true, ends whatever is under way within a second. ERR_INVALID for a
- * URL or a combination that cannot be. */
+ * caller's and may change after smtp_hang_up. *stop, when true, ends whatever is under way within a
+ * second. ERR_INVALID for a URL or a combination that cannot be. */
 MUST_CHECK enum err smtp_new(struct smtp **out, const struct postman_options *opt,
                              const atomic_bool *stop, struct err_text *why);
 void smtp_free(struct smtp *s);

@@ -5,7 +5,7 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "crypto/digest.h"
+#include "callers_internal.h"
 #include "crypto/random.h"
 #include "crypto/secret.h"
 
@@ -16,17 +16,6 @@
 
 #define CALLER_ID_LEN     8
 #define CALLER_SECRET_LEN 32
-
-struct entry {
-    struct caller caller; /* owns what it points to */
-    uint8_t secret_hash[DIGEST_LEN];
-};
-
-struct callers {
-    struct entry *list;
-    size_t n;
-    bool everybody; /* the first entry is whoever calls */
-};
 
 static const struct {
     const char *name;

@@ -7,6 +7,7 @@
 #include "domain/domain.h"
 #include "meter_internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct executor_worker {
@@ -20,6 +21,7 @@ struct executor {
     struct breaker *breaker;
     bool refuses; /* while the breaker is open: not with a store that is transactional */
     struct executor_worker *workers;
+    _Atomic bool abandoned;
 };
 
 struct executor *executor_new(const struct executor_options *opt)
@@ -44,6 +46,11 @@ void executor_free(struct executor *e)
     breaker_free(e->breaker);
     free(e->workers);
     free(e);
+}
+
+void executor_abandon(struct executor *e)
+{
+    atomic_store(&e->abandoned, true);
 }
 
 void *executor_worker(struct executor *e, size_t i)
@@ -144,6 +151,8 @@ static void run_one(const struct executor_worker *on, struct work *w, int64_t bu
 static bool is_refused(const struct executor_worker *on, const struct work *w)
 {
     const struct executor *e = on->executor;
+    if (w->deadline_ms != 0 && atomic_load(&e->abandoned))
+        return true;
     bool down = e->refuses && breaker_is_open(e->breaker);
     return !is_tick(w) && (down || !domain_is_prepared(on->domain));
 }

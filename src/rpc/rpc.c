@@ -11,6 +11,7 @@
 #include "quota_internal.h"
 #include "reflection_internal.h"
 #include "refusal_internal.h"
+#include "roster_internal.h"
 #include "rpc_internal.h"
 #include "wire_internal.h"
 
@@ -74,6 +75,7 @@ struct rpc {
     struct bound_method bound[N_METHODS];
     struct grpc_method table[N_METHODS + N_STANDARD_METHODS];
     struct health *health;
+    struct roster *roster;
     _Atomic bool stopping;
 };
 
@@ -148,6 +150,8 @@ static void admit_caller(struct grpc_call *call, struct rpc *r, const struct cal
     int64_t retry_ms = take_quota(r, QUOTA_CALLER, str_from(caller->name));
     if (retry_ms > 0)
         refuse_limited(call, r, METER_CALLER_RATE, retry_ms);
+    else
+        grpc_call_set_state(call, roster_hold(r->roster, grpc_call_id(call).loop));
 }
 
 static void admit(struct grpc_call *call, const struct grpc_method *row)
@@ -161,13 +165,24 @@ static void admit(struct grpc_call *call, const struct grpc_method *row)
                                           .reason = "PERMISSION_MISSING",
                                           .text = "this caller may not call this method"};
     const struct bound_method *bound = row->ctx;
-    const struct caller *caller = who_calls(bound->rpc->opt.callers, call);
-    if (caller == NULL)
+    uint32_t loop = grpc_call_id(call).loop;
+    const struct caller *caller = who_calls(roster_callers(bound->rpc->roster, loop), call);
+    if (caller == NULL) {
         refuse_admission(call, &unknown);
-    else if (!(caller->permissions & bound->method->permissions))
+    } else if (!(caller->permissions & bound->method->permissions)) {
         refuse_admission(call, &denied);
-    else
+    } else {
         admit_caller(call, bound->rpc, caller);
+    }
+}
+
+/* Before there was a job, which would hold the caller itself. */
+static void gone(struct grpc_call *call, const struct grpc_method *row)
+{
+    (void)row;
+    struct roll *roll = grpc_call_state(call);
+    if (roll != NULL)
+        roster_let_go(roll);
 }
 
 static void finish_job(struct loop_task *task);
@@ -180,6 +195,7 @@ static void free_job(struct job *job)
     if (job->has_place)
         quota_leave(job->rpc->quota, job->place);
     arena_free(job->arena);
+    roster_let_go(job->roll);
     free(job);
 }
 
@@ -191,6 +207,8 @@ static struct job *new_job(struct grpc_call *call, const struct bound_method *bo
     job->rpc = bound->rpc;
     job->method = bound->method;
     job->caller = grpc_call_context(call);
+    job->roll = grpc_call_state(call);
+    grpc_call_set_state(call, NULL);
     job->work.home = grpc_call_loop(call);
     job->call = grpc_call_id(call);
     trace_read(&job->trace, call);
@@ -392,8 +410,11 @@ static void bind_methods(struct rpc *r)
 {
     for (size_t i = 0; i < N_METHODS; i++) {
         r->bound[i] = (struct bound_method){.rpc = r, .method = methods[i]};
-        r->table[i] = (struct grpc_method){
-            .path = methods[i]->path, .admit = admit, .serve = serve, .ctx = &r->bound[i]};
+        r->table[i] = (struct grpc_method){.path = methods[i]->path,
+                                           .admit = admit,
+                                           .serve = serve,
+                                           .gone = gone,
+                                           .ctx = &r->bound[i]};
     }
     for (size_t i = 0; i < N_STANDARD_METHODS; i++) {
         r->table[N_METHODS + i] = standard_methods[i];
@@ -405,6 +426,7 @@ struct rpc *rpc_new(const struct rpc_options *opt)
 {
     struct rpc *r = mem_zalloc(1, sizeof *r);
     r->opt = *opt;
+    r->roster = roster_new(opt->loops, opt->n_loops, opt->callers);
     meter_init(&r->meter, opt->metrics);
     r->turns = mem_zalloc(opt->n_loops, sizeof *r->turns);
     for (size_t i = 0; i < opt->n_loops; i++) {
@@ -425,6 +447,7 @@ void rpc_free(struct rpc *r)
     if (r == NULL)
         return;
     health_free(r->health);
+    roster_free(r->roster);
     quota_free(r->quota);
     free(r->turns);
     free(r);
@@ -444,6 +467,11 @@ void rpc_set_limits(struct rpc *r, const struct rpc_limits *limits)
 void rpc_attach(struct rpc *r, struct grpc_server *server)
 {
     r->server = server;
+}
+
+void rpc_set_callers(struct rpc *r, struct callers *fresh)
+{
+    roster_replace(r->roster, fresh);
 }
 
 void rpc_stop_serving(struct rpc *r)

@@ -19,6 +19,7 @@ struct grpc_call;
 struct meter;
 struct grpc_server;
 struct health;
+struct roll;
 struct rpc;
 
 /* A request decodes into at most this much memory. */
@@ -42,6 +43,7 @@ struct job {
     struct work work; /* first */
     struct rpc *rpc;
     const struct rpc_method *method;
+    struct roll *roll;           /* holds the caller */
     const struct caller *caller; /* borrowed from the callers */
     struct grpc_call_id call;
     uint32_t place; /* in the queue, of quota_enter */

@@ -292,7 +292,8 @@ class Daemon:
         self.state = os.path.join(self.folder, "state")
         self.db = os.path.join(self.state, "twostep.db")
         self.keyring = os.path.join(self.state, "keyring")
-        self.wrapper, self.address, self.process, self.api = list(wrapper), None, None, None
+        self.wrapper, self.args = list(wrapper), []
+        self.address, self.process, self.api = None, None, None
         self.expected = set()  # events that may be logged as errors
         self.channels, self.tokens = [], {}
         os.makedirs(self.state, mode=0o700)
@@ -328,7 +329,7 @@ class Daemon:
     def spawn(self):
         """Starts a process and does not wait until it serves."""
         with open(self.log_path, "ab") as log:
-            return subprocess.Popen(self.wrapper + [self.program], env=self.env,
+            return subprocess.Popen(self.wrapper + [self.program] + self.args, env=self.env,
                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
 
     def start(self):
@@ -370,6 +371,15 @@ class Daemon:
         else:
             assert self.stop() == 0
         return self.start()
+
+    def reload(self, event="reloaded"):
+        """SIGHUP; the line that says how it went."""
+        start = os.path.getsize(self.log_path)
+        self.process.send_signal(signal.SIGHUP)
+        ends = ("reloaded", "reload_failed")
+        line = wait_until(lambda: [e for e in self.log(start) if e["event"] in ends], "a reload")[0]
+        assert line["event"] == event, line
+        return line
 
     # calls
     def channel(self):

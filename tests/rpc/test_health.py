@@ -223,5 +223,5 @@ def test_sighup_ends_nothing(daemon):
     tenant = daemon.tenant()
     for _ in range(3):
         os.kill(daemon.process.pid, signal.SIGHUP)
-    wait_until(lambda: any(e["event"] == "not_reloaded" for e in daemon.log()), "a word about it")
+    wait_until(lambda: any(e["event"] == "reloaded" for e in daemon.log()), "a word about it")
     assert daemon.api.login(tenant, "ann").requirement == pb.LOGIN_REQUIREMENT_ENROLL

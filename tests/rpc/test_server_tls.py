@@ -443,7 +443,7 @@ class Rotating:
         shutil.copy(self.files.path(name + ".pem"), self.cert)
         shutil.copy(self.files.path((key or name) + ".key"), self.key)
 
-    def reload(self, event="certificates_reloaded"):
+    def reload(self, event="reloaded"):
         start = os.path.getsize(self.daemon.log_path)
         self.daemon.process.send_signal(signal.SIGHUP)
         return wait_until(lambda: [e for e in self.daemon.log(start) if e["event"] == event], event)[0]

@@ -34,16 +34,16 @@ static int64_t mono(struct clock *c)
 
 struct domain_options house_options(struct house *h)
 {
-    return (struct domain_options){.store = h->store,
-                                   .shared = h->shared,
-                                   .keyring = h->keyring,
-                                   .clock = &h->clock,
-                                   .lockout = lockout_rule(&lockout),
-                                   .mail_is_configured = true,
-                                   .reset_limits = {.window_ms = 3600000,
-                                                    .per_user = HOUSE_RESETS_OF_USER,
-                                                    .per_address = HOUSE_RESETS_TO_ADDRESS,
-                                                    .per_tenant = HOUSE_RESETS_OF_TENANT}};
+    return (struct domain_options){
+        .store = h->store,
+        .shared = h->shared,
+        .clock = &h->clock,
+        .mail_is_configured = true,
+        .rules = {.lockout = lockout_rule(&lockout),
+                  .reset_limits = {.window_ms = 3600000,
+                                   .per_user = HOUSE_RESETS_OF_USER,
+                                   .per_address = HOUSE_RESETS_TO_ADDRESS,
+                                   .per_tenant = HOUSE_RESETS_OF_TENANT}}};
 }
 
 bool house_is_sqlite(void)
@@ -76,7 +76,7 @@ static void open_store(struct house *h)
 void house_open(struct house *h)
 {
     open_store(h);
-    h->shared = domain_shared_new();
+    h->shared = domain_shared_new(h->keyring);
     struct domain_options opt = house_options(h);
     h->domain = domain_new(&opt);
     must(h, domain_prepare(h->domain, 1000, &h->why));

@@ -6,6 +6,9 @@
 //	peer story ADDRESS DESCRIPTORS SECONDS     one user's way through twostepd; DESCRIPTORS is the
 //	                                           API as a FileDescriptorSet, SECONDS the time by the
 //	                                           daemon's clock
+//	peer load ADDRESSES CONFIG TOKEN REQUEST   GetLoginRequirement until standard input ends, with
+//	                                           commas between addresses, a service config and the
+//	                                           request in hexadecimal; one JSON line at the end
 //
 // With PEER_TLS_CA in the environment over TLS, with PEER_TLS_CERT and PEER_TLS_KEY, too, with a
 // certificate of its own: names of files.
@@ -109,6 +112,11 @@ func main() {
 		steps = interop(dial(args[1]))
 	case len(args) == 4 && args[0] == "story":
 		steps = story(dial(args[1]), args[2], args[3])
+	case len(args) == 5 && args[0] == "load":
+		if err := load(args[1], args[2], args[3], args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
 		fmt.Fprintln(os.Stderr, "usage: peer interop ADDRESS | peer story ADDRESS DESCRIPTORS SECONDS")
 		os.Exit(64)

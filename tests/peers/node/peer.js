@@ -6,6 +6,9 @@
 //   node peer.js story ADDRESS PROTOS SECONDS   one user's way through twostepd; PROTOS is the
 //                                               project's, SECONDS the time by the daemon's clock
 //   node peer.js code URI SECONDS               no gRPC: what otplib reads in a key URI, and its code
+//   node peer.js load ADDRESSES CONFIG TOKEN REQUEST   GetLoginRequirement until standard input ends,
+//                                               with commas between addresses, a service config and
+//                                               the request in hexadecimal; one JSON line at the end
 //
 // With PEER_TLS_CA in the environment over TLS, with PEER_TLS_CERT and PEER_TLS_KEY, too, with a
 // certificate of its own: names of files.
@@ -208,8 +211,38 @@ async function code(keyUri, seconds) {
   console.log(JSON.stringify({ type, label, params, code: digits }));
 }
 
+// ---- load ----
+
+const LOAD_WORKERS = 4;
+const LOAD_PATH = '/twostep.v1.TwoStepService/GetLoginRequirement';
+
+async function load(addresses, config, token, request) {
+  const client = new grpc.Client(`ipv4:${addresses}`, credentials(), {
+    'grpc.service_config': config, 'grpc.ssl_target_name_override': 'localhost',
+    'grpc.default_authority': 'localhost' });
+  const raw = (bytes) => bytes;
+  const message = Buffer.from(request, 'hex');
+  const metadata = new grpc.Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const result = { good: 0, failed: {} };
+  let stopped = false;
+  process.stdin.on('end', () => { stopped = true; }).resume();
+  const one = () => new Promise((resolve) => {
+    client.makeUnaryRequest(LOAD_PATH, raw, raw, message, metadata, { deadline: Date.now() + PATIENCE_MS }, (error) => {
+      if (error) result.failed[error.message] = (result.failed[error.message] ?? 0) + 1;
+      else result.good += 1;
+      setTimeout(resolve, 1);
+    });
+  });
+  const worker = async () => { while (!stopped) await one(); };
+  await Promise.all(Array.from({ length: LOAD_WORKERS }, worker));
+  console.log(JSON.stringify(result));
+  client.close();
+}
+
 async function main([what, ...args]) {
   const runs = { interop, story };
+  if (what === 'load') return load(...args);
   if (what === 'code') return code(args[0], Number(args[1]));
   assert.ok(runs[what] && args.length >= 2, 'usage: node peer.js interop|story ADDRESS PROTOS [SECONDS]');
   const { steps, close } = runs[what](args[0], args[1], Number(args[2]));

@@ -56,8 +56,8 @@ static int setup(void **state)
     house_init(&w->house);
     w->own = w->house.domain;
     remote_init(&w->remote, w->house.store);
-    w->shared = domain_shared_new();
-    w->foreign = domain_shared_new();
+    w->shared = domain_shared_new(w->house.keyring);
+    w->foreign = domain_shared_new(w->house.keyring);
     for (int i = 0; i < WORKERS; i++) {
         struct domain_options opt = house_options(&w->house);
         opt.shared = i == STRANGER ? w->foreign : w->shared;

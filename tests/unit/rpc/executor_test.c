@@ -160,7 +160,7 @@ static int setup(void **state)
     remote_init(&o->remote, o->house.store);
     o->remote.gate = gate;
     o->remote.ctx = o;
-    o->shared = domain_shared_new();
+    o->shared = domain_shared_new(o->house.keyring);
     for (int i = 0; i < WORKERS; i++) {
         struct domain_options opt = house_options(&o->house);
         opt.shared = o->shared;
@@ -277,6 +277,22 @@ static void a_failed_store_is_left_alone_until_a_tick_finds_it_well(void **state
     assert_int_equal(c.failures, BREAK_AFTER + 1);
     assert_int_equal(c.breaks, 1);
     assert_int_equal(c.refused, WORKERS + 1);
+}
+
+/* Mails are reported all the same. */
+static void what_callers_no_longer_wait_for_is_not_decided(void **state)
+{
+    struct office *o = *state;
+    executor_abandon(o->executor);
+    struct question late = question(o), own = question(o);
+    late.work.deadline_ms = INT64_MAX;
+    own.work.deadline_ms = 0;
+    run(o, 0, &late);
+    run(o, 0, &own);
+    assert_int_equal(late.work.result, ERR_UNAVAILABLE);
+    assert_false(late.was_decided);
+    assert_int_equal(own.work.result, ERR_OK);
+    assert_true(own.was_decided);
 }
 
 static void failures_that_are_not_in_a_row_do_not_count(void **state)
@@ -518,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_job_has_what_is_left_of_its_deadline),
         TEST(a_failed_store_is_left_alone_until_a_tick_finds_it_well),
+        TEST(what_callers_no_longer_wait_for_is_not_decided),
         TEST(failures_that_are_not_in_a_row_do_not_count),
         TEST(a_refusal_is_no_sign_of_life),
         TEST(nor_is_it_a_failure),
