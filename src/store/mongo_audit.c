@@ -154,22 +154,26 @@ static bool wait_for_more(struct mongo_audit *a)
     return !stopping;
 }
 
+/* What waits, and then that it was all. */
+static bool write_end(struct mongo_audit *a)
+{
+    struct err_text why;
+    if (!write_waiting(a))
+        return false;
+    mongo_db_set_budget(&a->db, WRITE_MS);
+    return end_chain(a, &why) == MONGO_DONE;
+}
+
 static void *writer_main(void *arg)
 {
     struct mongo_audit *a = arg;
-    struct err_text why;
     while (wait_for_more(a))
         if (!write_waiting(a))
             mongo_db_pause();
+    /* An end that is not written in time shows like a death, which is the safe side. */
     int64_t until = mongo_db_now_ms() + STOP_MS;
-    bool done = write_waiting(a);
-    while (!done && mongo_db_now_ms() < until) {
+    while (!write_end(a) && mongo_db_now_ms() < until)
         mongo_db_pause();
-        done = write_waiting(a);
-    }
-    mongo_db_set_budget(&a->db, WRITE_MS);
-    if (done) /* an end that is not written shows like a death, which is the safe side */
-        (void)!end_chain(a, &why);
     return NULL;
 }
 

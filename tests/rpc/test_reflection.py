@@ -97,7 +97,7 @@ def test_symbols_in_messages_are_found(ask):
 @pytest.mark.parametrize("symbol", [
     "", ".", "twostep", "twostep.v1", "twostep.v1.", "twostep.v1.Nothing", "twostep.v1.verifyRequest",
     ".twostep.v1.VerifyRequest", "twostep.v1.VerifyRequest.", "twostep.v1.VerifyRequest.nothing",
-    "twostep.v1.TwoStepService.Verify.x", "twostep.v1.Channel.CHANNEL_WEB", "VerifyRequest", "x" * 9999])
+    "twostep.v1.TwoStepService.Verify.x", "twostep.v1.Channel.CHANNEL_WEB", "VerifyRequest", "x" * 3000])
 def test_what_is_not_there_is_said_and_the_stream_goes_on(ask, symbol):
     answers = ask(file_containing_symbol=symbol, file_by_filename="x" + symbol, list_services="")
     assert is_not_found(answers[0]) and is_not_found(answers[1])
