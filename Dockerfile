@@ -23,7 +23,7 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates libbson-1.0-0 libconfuse2 libcurl4 libevent-core-2.1-7 \
         libjansson4 libmongoc-1.0-0 libnghttp2-14 libpng16-16 libprotobuf-c1 libqrencode4 libsodium23 \
-        libsqlite3-0 libssl3 zlib1g \
+        libseccomp2 libsqlite3-0 libssl3 zlib1g \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
     && install -d -m 0700 -o 10001 -g 10001 /var/lib/twostep

@@ -100,7 +100,7 @@ static void print_added(const struct callers_args *a)
     if (a->options->json)
         proto_json_print(json_pack("{s:s,s:s}", "name", a->words[1], "san", a->san));
     else
-        term_field("added", "%s; twostepd knows it after a restart", a->words[1]);
+        term_field("added", "%s; twostepd knows it after SIGHUP or a restart", a->words[1]);
 }
 
 static void print_token(const struct callers_args *a, const char *token)
@@ -111,7 +111,7 @@ static void print_token(const struct callers_args *a, const char *token)
     }
     puts(token);
     term_problem("that is the token of '%s'; it is shown this once", a->words[1]);
-    term_detail("twostepd knows it after a restart");
+    term_detail("twostepd knows it after SIGHUP or a restart");
 }
 
 static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
@@ -220,7 +220,7 @@ static enum cli_exit run_remove(struct cli_options *options, int argc, char **ar
         .parser = parse,
         .args_doc = "FILE NAME",
         .doc = "Removes a caller: its token or certificate is nobody's once twostepd has "
-               "restarted.",
+               "reloaded (SIGHUP) or restarted.",
         .children = cli_children,
     };
     struct callers_args a = {.options = options, .n_words = 2};
@@ -233,7 +233,7 @@ static enum cli_exit run_remove(struct cli_options *options, int argc, char **ar
     if (options->json)
         proto_json_print(json_pack("{s:s}", "name", a.words[1]));
     else
-        term_field("removed", "%s; twostepd knows it after a restart", a.words[1]);
+        term_field("removed", "%s; twostepd refuses it after SIGHUP or a restart", a.words[1]);
     return CLI_DONE;
 }
 

@@ -61,7 +61,7 @@ static enum cli_exit run_add(struct cli_options *options, int argc, char **argv)
     if (options->json)
         proto_json_print(json_pack("{s:I}", "id", (json_int_t)id));
     else
-        term_field("added", "key %u, active once twostepd has restarted", id);
+        term_field("added", "key %u, active once twostepd has reloaded (SIGHUP) or restarted", id);
     return CLI_DONE;
 }
 

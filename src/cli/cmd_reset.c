@@ -253,4 +253,4 @@ static const struct command cmd_show = {
 static const struct command *const subs[] = {&cmd_request, &cmd_confirm, &cmd_show, NULL};
 
 const struct command cmd_reset = {
-    .name = "reset", .summary = "Replace a lost phone through a mailed link", .subs = subs};
+    .name = "reset", .summary = "Replaces a lost phone through a mailed link.", .subs = subs};

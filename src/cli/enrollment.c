@@ -22,7 +22,7 @@ const struct argp_option enrollment_options[] = {
     {"qr", 'q', "FORMAT", 0, "How to draw the QR code: text (default), png, svg or none", 0},
     {"qr-file", KEY_QR_FILE, "FILE", 0, "Write the QR code to this file, mode 0600", 0},
     {"notify-address", KEY_NOTIFY, "MAIL", 0, "Where a notice of the change is mailed", 0},
-    {"locale", KEY_LOCALE, "LANG", 0, "The language of that notice", 0},
+    {"locale", KEY_LOCALE, "LANG", 0, "The language of the notice", 0},
     {"client-address", KEY_CLIENT_ADDRESS, "IP", 0, "The user's address, for the audit log", 0},
     {0},
 };

@@ -80,7 +80,7 @@ static const char *advice(enum grpc_status status)
     case GRPC_UNAUTHENTICATED:
         return "name the file with this caller's token: --token-file=FILE";
     case GRPC_PERMISSION_DENIED:
-        return "the caller of this token lacks the permission or the tenant: "
+        return "this caller lacks the permission, the channel or the tenant: "
                "see 'twostepctl callers list'";
     case GRPC_ALREADY_EXISTS:
         return "the user has a secret already; it is used with 'twostepctl verify'";

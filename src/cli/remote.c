@@ -54,11 +54,15 @@ static enum cli_exit tell_no_answer(const struct cli_options *options, enum err 
     if (e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_DENIED) {
         term_problem("%s: %s", options->server, why->text);
         if (e == ERR_DENIED && options->tls_ca == NULL)
-            term_detail("--tls-ca=FILE names who vouches for the server");
+            term_detail("--tls-ca=FILE names who vouches for the server; without TLS options it "
+                        "speaks plaintext");
         return CLI_UNDECIDED;
     }
     term_problem("no answer from %s: %s", options->server, why->text);
-    term_detail("is twostepd running there? --server=ADDR names another place");
+    term_detail(!options->tls && !is_unix
+                    ? "is twostepd running there? --server=ADDR names another place, --tls-ca=FILE "
+                      "speaks TLS"
+                    : "is twostepd running there? --server=ADDR names another place");
     return CLI_UNDECIDED;
 }
 

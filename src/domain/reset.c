@@ -93,7 +93,8 @@ static enum err settle(const struct reset_put *put, const struct reset_request *
         *out = put->first;
         return ERR_OK;
     case RESET_REUSED:
-        return err_invalid(why, "REQUEST_ID_REUSED", "request_id", "came before with other fields");
+        return err_invalid(why, "REQUEST_ID_REUSED", "request_id",
+                           "request_id: came before with other fields");
     case RESET_USER_LIMIT:
         return err_limit(why, "USER_LIMIT", put->retry_after_ms, "too many resets of this user");
     case RESET_ADDRESS_LIMIT:

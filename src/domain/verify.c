@@ -210,10 +210,10 @@ static enum err conclude(struct attempt *a, const struct charged *c, struct answ
         return ERR_OK;
     case CHARGE_WRONG_LENGTH:
         return err_invalid(a->why, "FIELD_INVALID", "code",
-                           "not as many digits as the codes of the user's secret");
+                           "code: not as many digits as the codes of the user's secret");
     case CHARGE_REUSED:
         return err_invalid(a->why, "REQUEST_ID_REUSED", "request_id",
-                           "came before with other fields");
+                           "request_id: came before with other fields");
     case CHARGE_TOO_MANY:
         return err_limit(a->why, "TOO_MANY_REQUESTS", REQUEST_MEMORY_MS,
                          "too many requests for this user in the last minutes");
