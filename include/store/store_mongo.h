@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct mongo; /* what the stores of one process share */
 struct store;
@@ -28,6 +29,11 @@ MUST_CHECK enum err store_mongo_open(struct mongo **out, const struct mongo_opti
 
 /* After its stores were closed. Fine with NULL. Thread: startup. */
 void store_mongo_close(struct mongo *m);
+
+/* The files that a URI names, which each new connection reads: the authorities, our certificate.
+ * Free what is returned; NULL: there is none. */
+#define STORE_MONGO_FILES 2
+char *store_mongo_file(const char *uri, size_t n);
 
 /* Closed by its ops->close. */
 struct store *store_mongo_new(struct mongo *m);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "daemon/settings.h"
+#include "store/store_mongo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,15 @@ static void allow_unix_sockets(const struct ruleset *rules, const char *listen)
     }
 }
 
+static void allow_mongo(const struct ruleset *rules, const char *uri)
+{
+    for (size_t i = 0; i < STORE_MONGO_FILES; i++) {
+        char *file = store_mongo_file(uri, i);
+        allow_file(rules, file, ACCESS_READ_FOLDER);
+        free(file);
+    }
+}
+
 static void allow_settings(const struct ruleset *rules, const char *config_file,
                            const struct settings *set)
 {
@@ -114,8 +124,10 @@ static void allow_settings(const struct ruleset *rules, const char *config_file,
         allow(rules, set->template_dir, ACCESS_READ_FOLDER);
     allow_unix_sockets(rules, set->listen);
     const char *database = settings_sqlite_path(set);
-    if (database == NULL)
+    if (database == NULL) {
+        allow_mongo(rules, set->store);
         return;
+    }
     (void)mkdir(set->state_dir, S_IRWXU); /* the store says what is wrong with it */
     allow_file(rules, database, ACCESS_WRITE_FOLDER);
 }

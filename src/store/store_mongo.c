@@ -202,3 +202,16 @@ void store_mongo_close(struct mongo *m)
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
+
+char *store_mongo_file(const char *uri, size_t n)
+{
+    static const char *const options[STORE_MONGO_FILES] = {MONGOC_URI_TLSCAFILE,
+                                                           MONGOC_URI_TLSCERTIFICATEKEYFILE};
+    mongoc_uri_t *parsed = n < STORE_MONGO_FILES ? mongoc_uri_new_with_error(uri, NULL) : NULL;
+    const char *path =
+        parsed != NULL ? mongoc_uri_get_option_as_utf8(parsed, options[n], NULL) : NULL;
+    char *copy = path != NULL ? mem_strdup(path) : NULL;
+    if (parsed != NULL)
+        mongoc_uri_destroy(parsed);
+    return copy;
+}

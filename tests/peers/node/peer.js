@@ -216,7 +216,7 @@ async function code(keyUri, seconds) {
 const LOAD_WORKERS = 4;
 const LOAD_PATH = '/twostep.v1.TwoStepService/GetLoginRequirement';
 
-async function load(addresses, config, token, request) {
+async function press(addresses, config, token, request) {
   const client = new grpc.Client(`ipv4:${addresses}`, credentials(), {
     'grpc.service_config': config, 'grpc.ssl_target_name_override': 'localhost',
     'grpc.default_authority': 'localhost' });
@@ -242,7 +242,7 @@ async function load(addresses, config, token, request) {
 
 async function main([what, ...args]) {
   const runs = { interop, story };
-  if (what === 'load') return load(...args);
+  if (what === 'load') return press(...args);
   if (what === 'code') return code(args[0], Number(args[1]));
   assert.ok(runs[what] && args.length >= 2, 'usage: node peer.js interop|story ADDRESS PROTOS [SECONDS]');
   const { steps, close } = runs[what](args[0], args[1], Number(args[2]));
