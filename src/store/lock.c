@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "lock_internal.h"
 
-/* An attempt so far ahead was made under a clock that was wrong: nobody is to wait until the right
- * one has caught up with it. It is counted all the same. */
-#define CLOCK_WRONG_MS (24 * 60 * 60 * 1000LL)
-
 static int64_t wait_after(const struct lockout_rule *rule, uint32_t failures)
 {
     if (failures == 0 || rule->n_waits == 0)
@@ -18,8 +14,6 @@ struct lock_state lock_look(const struct lockout_rule *rule, uint32_t failures,
     if (failures >= rule->limit)
         return (struct lock_state){.locked = true, .for_good = true};
     int64_t wait = wait_after(rule, failures);
-    if (last_attempt_ms - now_ms > CLOCK_WRONG_MS)
-        return (struct lock_state){0};
     int64_t rest = last_attempt_ms + wait - now_ms;
     if (wait <= 0 || rest <= 0)
         return (struct lock_state){0};

@@ -15,7 +15,7 @@ struct lock_state {
 };
 
 /* After `failures` attempts in a row, the last of them at last_attempt_ms. A clock that
- * stepped back makes the lock last longer, for a day at most, and the wait that is told never. */
+ * stepped back makes the lock last longer, the wait that is told never. */
 struct lock_state lock_look(const struct lockout_rule *rule, uint32_t failures,
                             int64_t last_attempt_ms, int64_t now_ms);
 

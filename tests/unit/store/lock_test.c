@@ -46,15 +46,6 @@ static void test_clock_that_stepped_back_never_waits_longer(void **state)
     assert_lock(lock_look(&rule, 1, LAST, LAST - 3600000), false, false, 0);
 }
 
-static void test_a_clock_that_was_wrong_locks_nobody_for_long(void **state)
-{
-    (void)state;
-    const int64_t day = 24 * 60 * 60 * 1000LL;
-    assert_lock(lock_look(&rule, 2, LAST, LAST - day), true, false, 1000);
-    assert_lock(lock_look(&rule, 2, LAST, LAST - day - 1), false, false, 0);
-    assert_lock(lock_look(&rule, 10, LAST, LAST - 365 * day), true, true, 0);
-}
-
 /* No failure is no failure, whatever the rule's first entry says; no rule is no wait. */
 static void test_odd_rules(void **state)
 {
@@ -73,7 +64,6 @@ int main(void)
         cmocka_unit_test(test_waits_by_failures),
         cmocka_unit_test(test_ends_to_the_millisecond),
         cmocka_unit_test(test_clock_that_stepped_back_never_waits_longer),
-        cmocka_unit_test(test_a_clock_that_was_wrong_locks_nobody_for_long),
         cmocka_unit_test(test_odd_rules),
     };
     return !!cmocka_run_group_tests(tests, NULL, NULL);
