@@ -73,12 +73,20 @@ MUST_CHECK enum err grpc_server_listen_on(struct grpc_server *s, int fd,
  * under the last one resume, unless the clients' authorities changed. Thread: any. */
 void grpc_server_set_tls(struct grpc_server *s, struct grpc_tls *tls);
 
+/* One listening socket, non-blocking, for a server of another kind; else as
+ * grpc_server_listen. Thread: startup. */
+MUST_CHECK enum err grpc_address_listen(const char *address, int *fd_out,
+                                        char bound_out[static GRPC_ADDRESS_MAX],
+                                        struct err_text *why);
+
 /* The address of a listening stream socket, ERR_INVALID for anything else. */
 MUST_CHECK enum err grpc_address_of_socket(int fd, char out[static GRPC_ADDRESS_MAX],
                                            struct err_text *why);
 
-/* Has this the form of an address? */
+/* Has this the form of an address? And is it "host:port" or "[v6]:port" of numbers, which
+ * needs no look-up? */
 bool grpc_address_is_valid(const char *address);
+bool grpc_address_is_numeric(const char *address);
 
 /* Is this an address that only this machine reaches: a loopback address or a Unix
  * socket? False for what is no address. */

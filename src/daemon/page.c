@@ -4,12 +4,11 @@
 #include "base/buf.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/str.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG     64
 #define NICE        10 /* who asks all the time takes no core from those who sign in */
 #define TRASH_BYTES 4096
 
@@ -241,67 +239,6 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     event_add(&p->acceptable, NULL);
 }
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool parse_address(const char *text, union address *out, socklen_t *len_out)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-    char host[PAGE_ADDRESS_MAX];
-    if (colon == NULL || (size_t)(colon - text) >= sizeof host ||
-        !str_to_u64(str_from(colon + 1), UINT16_MAX, &port))
-        return false;
-    size_t len = (size_t)(colon - text);
-    bool is_v6 = len > 2 && text[0] == '[' && text[len - 1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(is_v6 ? len - 2 : len), text + is_v6);
-    *out = (union address){.any = {.sa_family = is_v6 ? AF_INET6 : AF_INET}};
-    *len_out = is_v6 ? sizeof out->v6 : sizeof out->v4;
-    if (is_v6)
-        out->v6.sin6_port = htons((uint16_t)port);
-    else
-        out->v4.sin_port = htons((uint16_t)port);
-    return inet_pton(out->any.sa_family, host,
-                     is_v6 ? (void *)&out->v6.sin6_addr : &out->v4.sin_addr) == 1;
-}
-
-bool page_address_is_valid(const char *address)
-{
-    union address a;
-    socklen_t len;
-    return parse_address(address, &a, &len);
-}
-
-static void write_address(const union address *a, char out[static PAGE_ADDRESS_MAX])
-{
-    bool is_v6 = a->any.sa_family == AF_INET6;
-    char host[INET6_ADDRSTRLEN] = "";
-    inet_ntop(a->any.sa_family, is_v6 ? (const void *)&a->v6.sin6_addr : &a->v4.sin_addr, host,
-              sizeof host);
-    snprintf(out, PAGE_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", host,
-             ntohs(is_v6 ? a->v6.sin6_port : a->v4.sin_port));
-}
-
-static enum err open_listener(struct page *p, char bound_out[static PAGE_ADDRESS_MAX],
-                              struct err_text *why)
-{
-    union address a;
-    socklen_t len;
-    if (!parse_address(p->opt.address, &a, &len))
-        return err_set(why, ERR_INVALID, NULL, "%.60s: no address", p->opt.address);
-    p->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    static const int one = 1;
-    if (p->fd < 0 || setsockopt(p->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        bind(p->fd, &a.any, len) != 0 || listen(p->fd, BACKLOG) != 0 ||
-        getsockname(p->fd, &a.any, &len) != 0)
-        return err_set(why, ERR_UNAVAILABLE, NULL, "%.60s: %s", p->opt.address, strerror(errno));
-    write_address(&a, bound_out);
-    return ERR_OK;
-}
-
 /* ---- the whole ---- */
 
 static void begin(void *ctx)
@@ -322,7 +259,7 @@ static void end(void *ctx)
 }
 
 enum err page_start(struct page **out, const struct page_options *opt,
-                    char bound_out[static PAGE_ADDRESS_MAX], struct err_text *why)
+                    char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
 {
     struct page *p = mem_zalloc(1, sizeof *p);
     p->opt = *opt;
@@ -330,7 +267,7 @@ enum err page_start(struct page **out, const struct page_options *opt,
     TAILQ_INIT(&p->visits);
     enum err e = loop_new(&p->loop, why);
     if (e == ERR_OK)
-        e = open_listener(p, bound_out, why);
+        e = grpc_address_listen(opt->address, &p->fd, bound_out, why);
     if (e == ERR_OK) {
         struct event_base *base = loop_base(p->loop);
         event_assign(&p->acceptable, base, p->fd, EV_READ | EV_PERSIST, on_acceptable, p);

@@ -8,6 +8,7 @@
  * are too many. Thread: startup. */
 
 #include "base/err.h"
+#include "grpc/server.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,10 +19,9 @@ struct page;
 #define PAGE_REQUEST_MAX     4096
 #define PAGE_SECONDS         5 /* of one connection, from its beginning to its end */
 #define PAGE_CONNECTIONS_MAX 32
-#define PAGE_ADDRESS_MAX     64
 
 struct page_options {
-    const char *address; /* "192.0.2.1:port" or "[v6]:port"; port 0 picks one */
+    const char *address; /* see grpc_address_listen */
     /* Appends what /metrics says. Thread: the page's. */
     void (*render)(void *ctx, struct buf *out);
     /* Does the daemon serve? Thread: the page's. */
@@ -29,12 +29,9 @@ struct page_options {
     void *ctx;
 };
 
-/* Is this an address as above? */
-bool page_address_is_valid(const char *address);
-
 /* bound_out is the address as it is. ERR_UNAVAILABLE when it cannot be bound. */
 MUST_CHECK enum err page_start(struct page **out, const struct page_options *opt,
-                               char bound_out[static PAGE_ADDRESS_MAX], struct err_text *why);
+                               char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why);
 
 /* Closes everything. Fine with NULL. */
 void page_stop(struct page *p);

@@ -27,7 +27,7 @@ struct watch {
 static enum err check(const struct settings *set, struct err_text *why)
 {
     const char *wrong = NULL;
-    if (!page_address_is_valid(set->metrics_listen))
+    if (!grpc_address_is_numeric(set->metrics_listen))
         wrong = "is none of IPv4:port and [IPv6]:port";
     else if (!grpc_address_is_local(set->metrics_listen) && !set->metrics_allow_remote)
         wrong = "is more than this machine, and that needs metrics_allow_remote";
@@ -152,7 +152,7 @@ enum err watch_start(struct watch *w, const struct rpc *rpc, struct executor *ex
     add_metrics(w);
     struct page_options opt = {
         .address = w->address, .render = render, .is_serving = is_serving, .ctx = w};
-    char bound[PAGE_ADDRESS_MAX];
+    char bound[GRPC_ADDRESS_MAX];
     struct err_text cause = {0};
     enum err e = page_start(&w->page, &opt, bound, &cause);
     if (e != ERR_OK)

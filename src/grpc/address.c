@@ -142,6 +142,15 @@ bool grpc_address_is_valid(const char *address)
     return is_unix(address) ? address[sizeof unix_prefix - 1] != '\0' : split(address, &hp);
 }
 
+bool grpc_address_is_numeric(const char *address)
+{
+    struct host_port hp;
+    uint8_t room[sizeof(struct in6_addr)];
+    if (is_unix(address) || !split(address, &hp))
+        return false;
+    return inet_pton(strchr(hp.host, ':') != NULL ? AF_INET6 : AF_INET, hp.host, room) == 1;
+}
+
 bool grpc_address_is_local(const char *address)
 {
     struct host_port hp;
@@ -316,4 +325,15 @@ enum err address_listen(struct address *a, int *fds_out, size_t n, struct err_te
     if (a->sa.ss_family == AF_UNIX)
         return listen_unix(a, fds_out, n, why);
     return listen_all_tcp(a, fds_out, n, why);
+}
+
+enum err grpc_address_listen(const char *address, int *fd_out,
+                             char bound_out[static GRPC_ADDRESS_MAX], struct err_text *why)
+{
+    struct address found[ADDRESS_MAX_OF_NAME];
+    size_t n;
+    TRY(address_resolve(address, found, &n, why));
+    TRY(address_listen(&found[0], fd_out, 1, why));
+    address_text(&found[0], bound_out, GRPC_ADDRESS_MAX);
+    return ERR_OK;
 }
