@@ -2,6 +2,7 @@
 """Goal: several twostepd on one database are one service. A code is accepted once by all of them
 together, guesses have one budget, a request has one answer, and a policy holds everywhere."""
 import collections
+import concurrent.futures
 import os
 import types
 import uuid
@@ -265,6 +266,22 @@ def test_changes_to_any_revision_all_count(three):
     assert all(p == policies[0] for p in policies)
     for n, field in enumerate(fields):
         assert getattr(policies[0], field) in {"name %d" % k for k in range(n, 12, 3)}
+
+
+# ---- a start ------------------------------------------------------------------------------------------------
+
+def test_many_may_start_at_once_on_an_empty_database(make_trio):
+    """Each finds it empty, and each makes what is missing; afterwards it is there once."""
+    many = make_trio(count=6, start=False)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda member: member.start(), many.members))
+    assert [d["version"] for d in many.database["meta"].find()] == [1]
+    assert {"mails", "sweep", "resets"} <= set(many.database["users"].index_information())
+    service = [t for t in many.database["tenants"].find() if t["_id"] == b""]
+    assert len(service) == 1 and len(service[0]["keys"]) == 1  # one key for request ids, of all
+    factor = many.enrol(many.tenant(), "ann")
+    many.advance(30)
+    assert [ask(m, factor, factor.code_at(many.now)) for m in many.members] == ["ACCEPTED"] + 5 * ["REPLAYED_CODE"]
 
 
 # ---- beside the database -----------------------------------------------------------------------------------

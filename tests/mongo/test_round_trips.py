@@ -193,6 +193,25 @@ def test_a_command_is_about_one_document(stage):
         assert len(body.get("updates", [0])) == 1
 
 
+def test_each_command_asks_for_a_majority(stage):
+    """Writes until it has them in its journal, reads of what it has, both from the primary."""
+    factor = enrolled(stage)
+
+    def act():
+        stage.api.outcome(factor.tenant, "ann", factor.code_at(stage.daemon.now))
+        stage.api.login(factor.tenant, "ann")
+        stage.api.set_policy(factor.tenant, mobile=True)
+    seen = commands(stage, factor.tenant, act)
+    assert {"find", "findAndModify", "update"} <= {c.name for c in seen}
+    for command in seen:
+        if command.name == "find":
+            assert command.body["readConcern"] == {"level": "majority"}, command
+        else:
+            concern = command.body["writeConcern"]
+            assert (concern["w"], concern["j"], concern["wtimeout"] > 0) == ("majority", True, True), command
+        assert command.body.get("$readPreference", {"mode": "primary"})["mode"] == "primary"
+
+
 def size_of(stage, tenant):
     return len(bson.encode(stage.user(tenant)))
 
