@@ -101,7 +101,7 @@ def test_unknown_is_an_error(fake, users):
     for command, code in (({"aggregate": "users", "pipeline": [], "cursor": {}}, 59),
                           ({"find": "users", "collation": {"locale": "en"}}, 40415),
                           ({"find": "users", "projection": {"a": {"$slice": 1}}}, 9),
-                          ({"update": "users", "updates": [], "let": {}}, 40415),
+                          ({"update": "users", "updates": [{"q": {}, "u": {"$set": {"v": 1}}}], "let": {}}, 40415),
                           ({"findAndModify": "users", "update": [{"$set": {"v": 1}}]}, 9),
                           ({"findAndModify": "users", "update": {"$set": {"v.$[x]": 1}}}, 9),
                           ({"findAndModify": "users", "update": {"$push": {"a": {"$each": [1], "$sort": 1}}}}, 2)):
