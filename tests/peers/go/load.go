@@ -28,9 +28,12 @@ const (
 // Bytes in, bytes out.
 type rawCodec struct{}
 
-func (rawCodec) Name() string                       { return "proto" }
-func (rawCodec) Marshal(v any) ([]byte, error)      { return v.([]byte), nil }
-func (rawCodec) Unmarshal(data []byte, v any) error { *v.(*[]byte) = append([]byte(nil), data...); return nil }
+func (rawCodec) Name() string                  { return "proto" }
+func (rawCodec) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+func (rawCodec) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
 
 func dialAll(addresses []string, config string) (*grpc.ClientConn, error) {
 	creds, err := transport()
